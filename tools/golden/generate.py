@@ -1,0 +1,33 @@
+"""Writes the fixtures under tools/golden/data: `python tools/golden/generate.py [name...]`; without a name, all of them."""
+
+import importlib
+import sys
+import time
+
+# Name of the fixture -> module with a function main(). The order is that of the README.
+FIXTURES = {
+    "models": "models",
+    "lora_training": "lora_training",
+    "adapters": "adapters",
+    "gguf": "gguf_blocks",
+    "gguf_models": "gguf_models",
+    "threefry": "threefry",
+    "schedules": "schedules",
+    "ops": "ops",
+    "optimizers": "optimizers",
+    "smollm2": "smollm2",
+}
+
+
+def run(names):
+    unknown = [name for name in names if name not in FIXTURES]
+    if unknown:
+        sys.exit(f"unknown fixture {', '.join(unknown)}; there are {', '.join(FIXTURES)}")
+    for name in names or FIXTURES:
+        start = time.time()
+        importlib.import_module(FIXTURES[name]).main()
+        print(f"{name}: {time.time() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import re
 import shutil
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# transformers warns of an attribute that PEFT still uses.
+warnings.filterwarnings("ignore", category=FutureWarning)
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,8 +55,6 @@ def write_json(path, content):
 
 def _inline_numbers(text):
     """Puts lists of plain numbers on one line each; json.dumps would spend a line on every number."""
-    import re
-
     number = r"-?\d[\d.eE+-]*"
     pattern = re.compile(rf"\[\s*({number}(?:,\s*{number})*)\s*\]")
     return pattern.sub(lambda m: "[" + ", ".join(m.group(1).replace(",", " ").split()) + "]", text)

@@ -37,6 +37,17 @@ def save_adapter(model, folder):
     # save_embedding_layers: "auto" would ask the hub for the base model's vocabulary.
     model.save_pretrained(str(folder), save_embedding_layers=False)
     drop_extras(folder)
+    for path in folder.rglob("adapter_config.json"):
+        sort_sets(path)
+
+
+def sort_sets(path):
+    """PEFT keeps these as sets and writes them in an order that changes from run to run."""
+    config = json.loads(path.read_text())
+    for key in ("target_modules", "exclude_modules"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def train(model, ids, labels):

@@ -12,6 +12,7 @@ from pathlib import Path
 # Nothing here may depend on a network: adapters and models are always local folders.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # transformers warns of an attribute that PEFT still uses.

@@ -4,6 +4,8 @@ import importlib
 import sys
 import time
 
+import common  # noqa: F401  first: it sets environment variables that torch and transformers read when they are imported
+
 # Name of the fixture -> module with a function main(). The order is that of the README.
 FIXTURES = {
     "models": "models",

@@ -15,7 +15,7 @@ VOCABULARY = 300
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEXT = ["The baker on the corner opens at 6 and sells 12 kinds of bread.", "When the river is high, the ferry does not run.",
         "She said that the answer isn't in the book; it's in the other one.", "for (let i = 0; i < 10; i++) { total += values[i]; }",
-        "The lighthouse on the island has been empty since 1987."] * 3
+        "def f(n):\n    if n:\n        return  1", "The lighthouse on the island has been empty since 1987."] * 3
 PROMPTS = ["", "The baker", "In 1987 there were 12345 loaves, weren't there?", "  two  spaces\n\n\tand tabs \n", "naïve café – 東京 🙂 ½ ٣",
            "if (x<=10){y+=1;}", "<|im_start|>user\nHello<|im_end|>\n", "e\u0301 and \u00e9", "I'LL can't WE'RE", "a  1   23"]
 CHAT_TEMPLATE = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"

@@ -47,7 +47,9 @@ export function chromiumBin(): string | undefined {
 export async function chromiumCacheName(bin: string, file: string): Promise<string> {
   const manifest: unknown = JSON.parse(await readFile(join(bin, "..", "package.json"), "utf8"));
   const version =
-    typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
+    typeof manifest === "object" && manifest !== null && "version" in manifest
+      ? String(manifest.version)
+      : "unknown";
   const { size } = await stat(join(bin, file));
   return `${file.split(".")[0]}-${version}-${size}`;
 }

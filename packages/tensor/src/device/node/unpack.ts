@@ -66,7 +66,9 @@ async function cacheRoot(): Promise<string> {
   await mkdir(shared, { recursive: true, mode: 0o700 });
   const found = await lstat(shared);
   if (!found.isDirectory() || found.uid !== uid || (found.mode & 0o022) !== 0) {
-    throw new Error(`unpack: the cache folder ${shared} must belong to user ${uid} alone, got another owner or mode.`);
+    throw new Error(
+      `unpack: the cache folder ${shared} must belong to user ${uid} alone, got another owner or mode.`,
+    );
   }
   return shared;
 }

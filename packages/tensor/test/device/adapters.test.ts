@@ -30,6 +30,13 @@ test("GRAFT_ADAPTER=null finds the backend that computes nothing", async () => {
   expect([name, kind]).toEqual(["null-backend", "software"]);
 });
 
+test("software alone can be asked for, whatever else there is", async () => {
+  delete process.env.GRAFT_ADAPTER;
+  const { adapter, kind } = await findAdapter({ allowSoftware: "only" });
+  expect(kind).toBe("software");
+  expect(await double(adapter, [21])).toEqual([42]);
+});
+
 test("an unknown GRAFT_ADAPTER is refused with the names that are known", async () => {
   process.env.GRAFT_ADAPTER = "metal";
   await expect(findAdapter({ allowSoftware: true })).rejects.toThrow(

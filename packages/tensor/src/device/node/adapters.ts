@@ -89,10 +89,13 @@ async function openForced(forced: Forced, refused: Refusal[]): Promise<FoundAdap
 
 async function openSystem(software: boolean): Promise<Identified | undefined> {
   const gpu = await openGpu([]);
-  const adapter = await gpu.requestAdapter(
-    software ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
-  );
-  return adapter ? identify(adapter) : undefined;
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return undefined;
+  const best = identify(adapter);
+  if (!software || best.kind === "software") return best;
+  // Only a second request may be this narrow: as the first, it keeps Dawn from seeing lavapipe at all.
+  const fallback = await gpu.requestAdapter({ forceFallbackAdapter: true });
+  return fallback ? identify(fallback) : best;
 }
 
 async function takeSwiftShader(why: string, refused: Refusal[]): Promise<FoundAdapter | undefined> {

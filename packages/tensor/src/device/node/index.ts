@@ -3,3 +3,5 @@ export { describeSearch, findAdapter, searchAdapters } from "./adapters.ts";
 
 export type { GpuGlobals } from "./gpu.ts";
 export { gpuGlobals, openGpu } from "./gpu.ts";
+
+export { type NodeGpuOptions, openFound, openWebGpu } from "./open.ts";

@@ -1,0 +1,226 @@
+import { UsageError } from "../errors.ts";
+import type { Values } from "./values.ts";
+
+/** Flags that every verb takes. */
+export interface CommonOptions {
+  /** Undefined: a real GPU, else the CPU device with a notice. */
+  readonly device: "webgpu" | "cpu" | undefined;
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+/** What is trained: a new adapter, an adapter that exists, or every parameter. */
+export type Trained =
+  | {
+      readonly kind: "new";
+      readonly rank: number;
+      readonly alpha: number;
+      readonly dropout: number;
+      readonly target: readonly string[] | "all-linear";
+    }
+  | { readonly kind: "from"; readonly adapter: string }
+  | { readonly kind: "full" };
+
+/** Where the model, the data and the result are; `--demo` brings defaults for all three. */
+export type FinetuneSource =
+  | { readonly demo: false; readonly model: string; readonly data: string; readonly out: string }
+  | { readonly demo: true; readonly model?: string; readonly data?: string; readonly out?: string };
+
+export interface FinetuneOptions extends CommonOptions {
+  readonly verb: "finetune";
+  readonly source: FinetuneSource;
+  readonly evalData: string | undefined;
+  readonly tokenizer: string | undefined;
+  readonly force: boolean;
+  readonly trained: Trained;
+  /** Either the number of steps or of passes over the data. */
+  readonly length: { readonly steps: number } | { readonly epochs: number };
+  readonly batchSize: number;
+  readonly accumulate: number;
+  readonly sequenceLength: number;
+  readonly learningRate: number;
+  readonly schedule: "constant" | "linear" | "cosine";
+  readonly warmupSteps: number;
+  readonly weightDecay: number;
+  /** 0: no clipping. */
+  readonly maxGradNorm: number;
+  readonly shuffle: boolean;
+  /** Flags that stood on the command line, so that `--demo` knows what to leave alone. */
+  readonly given: (flag: string) => boolean;
+}
+
+export interface EvalOptions extends CommonOptions {
+  readonly verb: "eval";
+  readonly model: string;
+  readonly adapter: string | undefined;
+  readonly data: string;
+  readonly sequenceLength: number;
+  readonly tokenizer: string | undefined;
+}
+
+export interface GenerateOptions extends CommonOptions {
+  readonly verb: "generate";
+  readonly model: string;
+  readonly adapter: string | undefined;
+  readonly prompt: string;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly chat: boolean;
+  readonly tokenizer: string | undefined;
+}
+
+export interface MergeOptions extends CommonOptions {
+  readonly verb: "merge";
+  readonly model: string;
+  readonly adapter: string;
+  readonly out: string;
+  /** Undefined: the dtype of the base. */
+  readonly dtype: "f32" | "f16" | "bf16" | undefined;
+  readonly tokenizer: string | undefined;
+  readonly force: boolean;
+}
+
+export interface InfoOptions extends CommonOptions {
+  readonly verb: "info";
+  readonly path: string;
+}
+
+export interface DoctorOptions extends CommonOptions {
+  readonly verb: "doctor";
+}
+
+/** What a command line asks for. */
+export type Command =
+  | FinetuneOptions
+  | EvalOptions
+  | GenerateOptions
+  | MergeOptions
+  | InfoOptions
+  | DoctorOptions
+  | { readonly verb: "help"; readonly text: string }
+  | { readonly verb: "version" };
+
+function common(values: Values): CommonOptions {
+  const device = values.text("device");
+  return {
+    device: device === "webgpu" || device === "cpu" ? device : undefined,
+    seed: values.number("seed"),
+    json: values.on("json"),
+  };
+}
+
+export function finetuneOptions(values: Values): FinetuneOptions {
+  if (values.has("steps") && values.has("epochs")) {
+    throw new UsageError("finetune: --steps and --epochs exclude each other, got both. Leave one out.");
+  }
+  const schedule = values.text("schedule");
+  return {
+    verb: "finetune",
+    ...common(values),
+    source: values.on("demo")
+      ? { demo: true, model: values.text("model"), data: values.text("data"), out: values.text("out") }
+      : {
+          demo: false,
+          model: values.needText("model"),
+          data: values.needText("data"),
+          out: values.needText("out"),
+        },
+    evalData: values.text("eval-data"),
+    tokenizer: values.text("tokenizer"),
+    force: values.on("force"),
+    trained: trained(values),
+    length: values.has("steps") ? { steps: values.number("steps") } : { epochs: values.number("epochs") },
+    batchSize: values.number("batch-size"),
+    accumulate: values.number("accumulate"),
+    sequenceLength: values.number("sequence-length"),
+    learningRate: values.number("learning-rate"),
+    schedule: schedule === "constant" || schedule === "cosine" ? schedule : "linear",
+    warmupSteps: values.number("warmup-steps"),
+    weightDecay: values.number("weight-decay"),
+    maxGradNorm: values.number("max-grad-norm"),
+    shuffle: !values.on("no-shuffle"),
+    given: (flag) => values.has(flag),
+  };
+}
+
+function trained(values: Values): Trained {
+  const adapter = values.text("adapter");
+  const full = values.on("full");
+  const shaping = ["rank", "alpha", "dropout", "target"]
+    .filter((name) => values.has(name))
+    .map((name) => `--${name}`);
+  if (full && (adapter !== undefined || shaping.length > 0)) {
+    const others = adapter === undefined ? shaping : ["--adapter", ...shaping];
+    throw new UsageError(
+      `finetune: --full trains every parameter and takes no adapter, got ${others.join(", ")} beside it. Leave out one or the other.`,
+    );
+  }
+  if (adapter !== undefined && shaping.length > 0) {
+    throw new UsageError(
+      `finetune: --adapter brings its own shape, got ${shaping.join(", ")} beside it. Leave out one or the other.`,
+    );
+  }
+  if (full) return { kind: "full" };
+  if (adapter !== undefined) return { kind: "from", adapter };
+  const names = values.list("target");
+  const target = names[0] === "all-linear" ? "all-linear" : names;
+  return {
+    kind: "new",
+    rank: values.number("rank"),
+    alpha: values.number("alpha"),
+    dropout: values.number("dropout"),
+    target,
+  };
+}
+
+export function evalOptions(values: Values): EvalOptions {
+  return {
+    verb: "eval",
+    ...common(values),
+    model: values.needText("model"),
+    adapter: values.text("adapter"),
+    data: values.needText("data"),
+    sequenceLength: values.number("sequence-length"),
+    tokenizer: values.text("tokenizer"),
+  };
+}
+
+export function generateOptions(values: Values): GenerateOptions {
+  return {
+    verb: "generate",
+    ...common(values),
+    model: values.needText("model"),
+    adapter: values.text("adapter"),
+    prompt: values.needText("prompt"),
+    maxNewTokens: values.number("max-new-tokens"),
+    temperature: values.number("temperature"),
+    topP: values.number("top-p"),
+    topK: values.number("top-k"),
+    chat: values.on("chat"),
+    tokenizer: values.text("tokenizer"),
+  };
+}
+
+export function mergeOptions(values: Values): MergeOptions {
+  const dtype = values.text("dtype");
+  return {
+    verb: "merge",
+    ...common(values),
+    model: values.needText("model"),
+    adapter: values.needText("adapter"),
+    out: values.needText("out"),
+    dtype: dtype === "f32" || dtype === "f16" || dtype === "bf16" ? dtype : undefined,
+    tokenizer: values.text("tokenizer"),
+    force: values.on("force"),
+  };
+}
+
+export function infoOptions(values: Values, path: string): InfoOptions {
+  return { verb: "info", ...common(values), path };
+}
+
+export function doctorOptions(values: Values): DoctorOptions {
+  return { verb: "doctor", ...common(values) };
+}

@@ -1,0 +1,36 @@
+export { toolHelp, verbHelp } from "./args/help.ts";
+export type {
+  Command,
+  CommonOptions,
+  DoctorOptions,
+  EvalOptions,
+  FinetuneOptions,
+  FinetuneSource,
+  GenerateOptions,
+  InfoOptions,
+  MergeOptions,
+  Trained,
+} from "./args/options.ts";
+export { parseCommand } from "./args/parse.ts";
+export { type ChatTemplate, createChatTemplate, type Message, type TokenizedChat } from "./chat.ts";
+export {
+  type Batch,
+  evaluationBatches,
+  makeBatch,
+  rowOrder,
+  type StepBatches,
+  stepsForEpochs,
+  trainingBatches,
+} from "./dataset/batching.ts";
+export { type Dataset, datasetNotices, type Example, IGNORED } from "./dataset/example.ts";
+export { type DataOptions, readData } from "./dataset/read.ts";
+export { GraftError, InterruptedError, UsageError } from "./errors.ts";
+export { createOutput, jsonLine, type Output, type Sink } from "./output.ts";
+export { Progress, type ProgressState } from "./progress.ts";
+export { createRandom, type Random } from "./random.ts";
+export { type RunContext, run } from "./run.ts";
+export { createSampler, type Sampler, type SamplingOptions } from "./sampling.ts";
+export { loadTokenizer, type TokenizerFallback } from "./tokenizer/folder.ts";
+export { type GgufMetadata, ggufTokenizerFallback, tokenizerFromGguf } from "./tokenizer/gguf.ts";
+export { createTextStream, type TextStream } from "./tokenizer/stream.ts";
+export { createTokenizer, type Tokenizer, type TokenizerSetup } from "./tokenizer/tokenizer.ts";

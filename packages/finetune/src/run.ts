@@ -1,0 +1,60 @@
+import { exitCodeOf, messageOf } from "./message.ts";
+
+/** What the running command may use. */
+export interface RunContext {
+  /**
+   * Says that Ctrl-C is handled: it then aborts `signal` and the command ends in its own time (a second Ctrl-C ends at once).
+   * Without this call Ctrl-C ends the process with exit status 130.
+   */
+  handleInterrupt(): AbortSignal;
+}
+
+/**
+ * Runs the command to its end and ends the process: 0, the error's exit status, or 130 where it was interrupted. One message on
+ * standard error for a failure, with the stack only under `GRAFT_DEBUG=1`. A reader that closes the pipe is no failure.
+ */
+export async function run(main: (context: RunContext) => Promise<void>): Promise<never> {
+  const controller = new AbortController();
+  let handled = false;
+  const onInterrupt = () => {
+    if (!handled || controller.signal.aborted) process.exit(130);
+    controller.abort();
+  };
+  process.on("SIGINT", onInterrupt);
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreBrokenPipe);
+  let code = 0;
+  try {
+    await main({
+      handleInterrupt() {
+        handled = true;
+        return controller.signal;
+      },
+    });
+    if (controller.signal.aborted) code = 130;
+  } catch (error) {
+    code = controller.signal.aborted ? 130 : exitCodeOf(error);
+    process.stderr.write(`${messageOf(error)}\n`);
+    if (process.env.GRAFT_DEBUG === "1" && error instanceof Error)
+      process.stderr.write(`${describeStack(error)}\n`);
+  }
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+function ignoreBrokenPipe(error: Error & { code?: string }): void {
+  if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+}
+
+function describeStack(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${describeStack(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}
+
+/** Waits until everything written has left the process; a closed stream has nothing left. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.destroyed || !stream.writable) return Promise.resolve();
+  return new Promise((resolve) => {
+    stream.once("close", () => resolve());
+    stream.write("", () => resolve());
+  });
+}

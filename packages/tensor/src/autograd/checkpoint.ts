@@ -1,0 +1,94 @@
+import { GradError } from "../errors.ts";
+import { type Op, record } from "../ops/op.ts";
+import { recordGenerators, replayGenerators, type Snapshot } from "../random/generator.ts";
+import { currentScope, scope } from "../scope.ts";
+import type { Tensor } from "../tensor.ts";
+import { enableGrad, isGradEnabled } from "./gradMode.ts";
+import { reachable } from "./node.ts";
+import { gradients } from "./tape.ts";
+
+interface Segment {
+  readonly fn: (...inputs: Tensor[]) => readonly Tensor[];
+  readonly inputs: number;
+  readonly random: Snapshot;
+}
+
+const checkpointOp: Op<Segment> = {
+  name: "checkpoint",
+  infer: (metas) => metas,
+  gradient({ inputs, dys, attrs, needs }) {
+    if (isGradEnabled())
+      throw new GradError(
+        "checkpoint",
+        "gradients of gradients do not pass through checkpoint. Call backward without createGraph, or the function without checkpoint.",
+      );
+    return enableGrad(() => {
+      const own = inputs.slice(0, attrs.inputs).map((input, i) => fresh(input, needs[i]));
+      const outputs = replayGenerators(attrs.random, () => attrs.fn(...own));
+      const seeds = outputs.flatMap((output, i) => {
+        const dy = dys[i];
+        return dy === undefined || !output.requiresGrad ? [] : [{ tensor: output, gradient: dy }];
+      });
+      return gradients(seeds, [...own, ...inputs.slice(attrs.inputs)]);
+    });
+  },
+};
+
+/**
+ * Runs `fn(...inputs)` without keeping what its backward needs, and runs it again during backward: memory for time.
+ * Dropout inside draws the same mask both times. Parameters that `fn` uses get their gradients as usual.
+ * @param fn - returns a tensor or several; must give the same result for the same inputs
+ */
+export function checkpoint<T extends Tensor | readonly Tensor[]>(
+  fn: (...inputs: Tensor[]) => T,
+  ...inputs: Tensor[]
+): T {
+  if (!isGradEnabled()) return fn(...inputs);
+  const list = (...given: Tensor[]): readonly Tensor[] => {
+    const result = fn(...given);
+    return "isGraftTensor" in result ? [result as Tensor] : (result as readonly Tensor[]); // T is one or the other
+  };
+  let single = true;
+  const { outputs, parameters, random } = scope(() => {
+    const own = inputs.map((input) => fresh(input, input.requiresGrad));
+    const { result, before } = recordGenerators(() => {
+      const raw = fn(...own);
+      single = "isGraftTensor" in raw;
+      return single ? [raw as Tensor] : (raw as readonly Tensor[]);
+    });
+    const ownVariables = new Set(own.map((input) => input.variable));
+    const leaves = new Map(
+      [...reachable(result.map((output) => output.variable))].flatMap((node) =>
+        node.inputs
+          .filter(
+            ({ variable }) =>
+              variable.node === undefined && variable.requiresGrad && !ownVariables.has(variable),
+          )
+          .map((input) => [input.variable, input] as const),
+      ),
+    );
+    return {
+      outputs: result.map((output) => output.detach()),
+      parameters: [...leaves.values()].map((leaf) => handle(leaf)),
+      random: before,
+    };
+  });
+  const all = [...inputs, ...parameters];
+  if (all.some((input) => input.requiresGrad))
+    record(checkpointOp, all, outputs, { fn: list, inputs: inputs.length, random });
+  for (const parameter of parameters) parameter.dispose();
+  return (single ? outputs[0] : outputs) as T; // as `fn` returned it
+}
+
+/** The value without its history, as a leaf of its own. */
+function fresh(input: Tensor, requiresGrad: boolean): Tensor {
+  const leaf = input.detach();
+  leaf.requiresGrad = requiresGrad;
+  return leaf;
+}
+
+function handle(input: Tensor): Tensor {
+  const tensor = input.alias(true);
+  currentScope()?.addTensor(tensor);
+  return tensor;
+}

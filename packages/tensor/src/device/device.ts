@@ -1,0 +1,61 @@
+import type { DType, TypedArray } from "../dtype.ts";
+import type { Op } from "../ops/op.ts";
+import type { Shape } from "../shape.ts";
+import type { Storage } from "./storage.ts";
+
+/** Where a tensor's values lie: `shape` values of `dtype`, row-major, from element `offset` of `storage`. */
+export interface View {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly storage: Storage;
+  /** In elements of `dtype`. */
+  readonly offset: number;
+}
+
+/** Bytes and buffers that a device holds. */
+export interface MemoryInfo {
+  /** Bytes of storages that are in use. */
+  readonly liveBytes: number;
+  readonly liveBuffers: number;
+  /** Bytes of freed buffers that wait to be used again. */
+  readonly pooledBytes: number;
+  /** The largest `liveBytes` so far. */
+  readonly peakBytes: number;
+}
+
+/** What a device has done since it was opened; tests assert differences of these, never times. */
+export interface Counters {
+  dispatches: number;
+  submits: number;
+  buffersCreated: number;
+  bindGroupsCreated: number;
+  pipelinesCreated: number;
+  readBacks: number;
+}
+
+/**
+ * A place where tensors live and ops run. Ops are queued or run at once, in order; only `read` is asynchronous.
+ * The two kinds mean the same: "cpu" is the reference, "webgpu" the fast one.
+ */
+export interface Device {
+  readonly kind: "cpu" | "webgpu";
+  /** The adapter's or the machine's name, for people. */
+  readonly name: string;
+  readonly counters: Counters;
+
+  /** A storage for `size` values of `dtype`. Its contents are unspecified. Throws OutOfMemoryError. */
+  allocate(dtype: DType, size: number): Storage;
+  /** Copies host values into a storage from its start; f16 and bf16 as bits. */
+  upload(storage: Storage, values: TypedArray): void;
+  /** The values of a view, in a new host array; f16 and bf16 as bits. */
+  read(view: View): Promise<TypedArray>;
+  /** Runs one op: writes `outputs` (and the inputs that the op declares as changed). */
+  run<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void;
+  /** Called by a storage that nobody uses any more. */
+  free(storage: Storage): void;
+  /** Throws DTypeError where the device cannot hold the type. */
+  checkDType(who: string, dtype: DType): void;
+  memory(): MemoryInfo;
+  /** Frees everything. Tensors of the device cannot be used afterwards. */
+  close(): void;
+}

@@ -1,0 +1,29 @@
+import { internal } from "../errors.ts";
+import type { Device } from "./device.ts";
+
+/** A buffer that tensors share: views of one storage count as its users, and the last one frees it. */
+export abstract class Storage {
+  readonly device: Device;
+  readonly bytes: number;
+  /** Rises with every change in place; a tensor saved for backward remembers it. */
+  version = 0;
+  /** The op that last changed the storage in place, for messages. */
+  writer = "";
+  #users = 1;
+
+  constructor(device: Device, bytes: number) {
+    this.device = device;
+    this.bytes = bytes;
+  }
+
+  retain(): this {
+    if (this.#users === 0) throw internal("a freed storage was retained");
+    this.#users++;
+    return this;
+  }
+
+  release(): void {
+    if (this.#users === 0) throw internal("a storage was freed twice");
+    if (--this.#users === 0) this.device.free(this);
+  }
+}

@@ -1,0 +1,44 @@
+import { DeviceError } from "../../errors.ts";
+import { GpuDevice, type GpuOptions } from "./gpuDevice.ts";
+
+/** Features that Graft uses where the adapter has them; none is required. */
+const useful = ["shader-f16", "subgroups", "timestamp-query"];
+
+/** Opens a device on an adapter that was found by other means (Node: `@graft/tensor/node`). */
+export async function openOn(
+  adapter: GPUAdapter,
+  name: string,
+  options: GpuOptions = {},
+): Promise<GpuDevice> {
+  const features = (options.features ?? useful).filter((feature) => adapter.features.has(feature));
+  const limits =
+    options.limits === "default"
+      ? {}
+      : {
+          maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
+          maxBufferSize: adapter.limits.maxBufferSize,
+        };
+  const device = await adapter.requestDevice({
+    requiredFeatures: features as GPUFeatureName[],
+    requiredLimits: limits,
+  }); // names checked by `has`
+  return new GpuDevice(device, name, options);
+}
+
+/** Opens the page's GPU. Throws DeviceError where the browser has no WebGPU or no adapter. */
+export async function openWebGpu(options: GpuOptions = {}): Promise<GpuDevice> {
+  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu; // a page has it, other places may not
+  if (gpu === undefined)
+    throw new DeviceError(
+      "openWebGpu",
+      "this browser or page has no WebGPU. Serve the page from https or localhost, or use openCpu(); in Node import from @graft/tensor/node.",
+    );
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) throw new DeviceError("openWebGpu", "no WebGPU adapter was found. Use openCpu().");
+  const { description, device, vendor, architecture } = adapter.info;
+  return openOn(
+    adapter,
+    description || device || [vendor, architecture].filter(Boolean).join(" ") || "GPU",
+    options,
+  );
+}

@@ -1,0 +1,76 @@
+import { OutOfMemoryError } from "../../errors.ts";
+import type { Counters } from "../device.ts";
+
+/** Freed buffers by size, to be used again: making one costs tens of microseconds, and Dawn frees late. */
+export class BufferPool {
+  readonly #device: GPUDevice;
+  readonly #counters: Counters;
+  readonly #maxBytes: number;
+  readonly #free = new Map<number, GPUBuffer[]>();
+  pooledBytes = 0;
+  liveBytes = 0;
+  liveBuffers = 0;
+  peakBytes = 0;
+
+  constructor(device: GPUDevice, counters: Counters, maxBytes: number) {
+    this.#device = device;
+    this.#counters = counters;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** A buffer of at least `bytes`. Its contents are unspecified. */
+  take(bytes: number): GPUBuffer {
+    const size = bucket(bytes);
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
+    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    if (size > most) {
+      throw new OutOfMemoryError(
+        "webgpu",
+        `one tensor of ${bytes} bytes does not fit, the device binds at most ${most}. Use a smaller batch, a shorter sequence or fewer bits.`,
+      );
+    }
+    const waiting = this.#free.get(size);
+    let buffer = waiting?.pop();
+    if (buffer !== undefined) this.pooledBytes -= size;
+    else {
+      if (this.liveBytes + this.pooledBytes + size > this.#maxBytes) this.trim();
+      if (this.liveBytes + size > this.#maxBytes) {
+        throw new OutOfMemoryError(
+          "webgpu",
+          `${bytes} bytes do not fit: ${this.liveBytes} of ${this.#maxBytes} are in use. Use a smaller batch or a shorter sequence.`,
+        );
+      }
+      // STORAGE | COPY_SRC | COPY_DST
+      buffer = this.#device.createBuffer({ size, usage: 0x80 | 0x04 | 0x08 });
+      this.#counters.buffersCreated++;
+    }
+    this.liveBytes += size;
+    this.liveBuffers++;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    return buffer;
+  }
+
+  give(buffer: GPUBuffer): void {
+    const size = buffer.size;
+    this.liveBytes -= size;
+    this.liveBuffers--;
+    this.pooledBytes += size;
+    const waiting = this.#free.get(size);
+    if (waiting === undefined) this.#free.set(size, [buffer]);
+    else waiting.push(buffer);
+  }
+
+  /** Destroys every buffer that waits. */
+  trim(): void {
+    for (const buffers of this.#free.values()) for (const buffer of buffers) buffer.destroy();
+    this.#free.clear();
+    this.pooledBytes = 0;
+  }
+}
+
+/** Sizes are rounded up so that buffers of nearly equal tensors can be exchanged: to 1/8 of the next lower power of two. */
+function bucket(bytes: number): number {
+  const size = Math.max(256, bytes);
+  const step = Math.max(256, 2 ** Math.floor(Math.log2(size)) / 8);
+  return Math.ceil(size / step) * step;
+}

@@ -1,0 +1,94 @@
+import { bytesPer, type DType, isHalf } from "../../dtype.ts";
+import type { Binding, Kernel } from "../../ops/kernel.ts";
+
+/** Invocations of a workgroup where a kernel names none. */
+const LANES = 64;
+/** WebGPU's limit of workgroups along one axis: longer grids go on in y. */
+export const MAX_GRID = 65535;
+
+/** Bytes of the params of a kernel: offsets of the bindings first, then `count`, then its own. */
+export function paramWords(kernel: Kernel): number {
+  return kernel.bindings.length + 1 + (kernel.params?.length ?? 0);
+}
+
+/** Writes the params into a slot of 32-bit words. */
+export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32Array, start: number): void {
+  let at = start;
+  for (const { view } of kernel.bindings) words[at++] = view.offset;
+  words[at++] = kernel.count;
+  for (const [, type, value] of kernel.params ?? []) {
+    if (type === "f32") floats[at++] = value;
+    else words[at++] = value;
+  }
+}
+
+/** What makes two kernels share a pipeline: their code and the types that the device writes around it. */
+export function pipelineKey(op: string, kernel: Kernel): string {
+  const types = kernel.bindings.map(({ name, view, access }) => `${name}:${view.dtype}${access[0]}`).join();
+  const params = (kernel.params ?? []).map(([name, type]) => name + type[0]).join();
+  return `${op}|${kernel.key}|${kernel.over}${kernel.lanes ?? LANES}|${types}|${params}`;
+}
+
+/** The whole WGSL module of a kernel: params, bindings and their accessors, then the kernel's own text. */
+export function moduleText(kernel: Kernel): string {
+  const lanes = kernel.lanes ?? LANES;
+  const own = kernel.params ?? [];
+  const fields = [
+    ...kernel.bindings.map(({ name }) => `${name}_off: u32`),
+    "count: u32",
+    ...own.map(([name, type]) => `${name}: ${type}`),
+  ];
+  return `struct Params { ${fields.join(", ")} }
+@group(0) @binding(${kernel.bindings.length}) var<uniform> P: Params;
+${kernel.bindings.map(declareBinding).join("\n")}
+const lanes = ${lanes}u;
+${kernel.declare?.() ?? ""}
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) graft_group: vec3u, @builtin(num_workgroups) graft_groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = graft_group.x + graft_group.y * graft_groups.x;
+  ${kernel.over === "element" ? "let i = group * lanes + lane;\n  if (i >= P.count) { return; }" : "if (group >= P.count) { return; }"}
+  ${kernel.main()}
+}
+`;
+}
+
+/** Workgroups as a grid of at most MAX_GRID along x. */
+export function gridOf(kernel: Kernel): [number, number] {
+  const groups = kernel.over === "element" ? Math.ceil(kernel.count / (kernel.lanes ?? LANES)) : kernel.count;
+  if (groups <= MAX_GRID) return [groups, 1];
+  const rows = Math.ceil(groups / MAX_GRID);
+  return [Math.ceil(groups / rows), rows];
+}
+
+function declareBinding({ name, view: { dtype }, access }: Binding, index: number): string {
+  const stored = storedType(dtype);
+  const mode = access === "read" ? "read" : "read_write";
+  const lines = [`@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<${stored}>;`];
+  if (access !== "write" || !isHalf(dtype)) lines.push(reader(name, dtype));
+  if (access !== "read") lines.push(writer(name, dtype));
+  return lines.join("\n");
+}
+
+function storedType(dtype: DType): string {
+  return bytesPer(dtype) === 4 && dtype !== "bool" ? dtype : "u32";
+}
+
+function reader(name: string, dtype: DType): string {
+  const at = `${name}_buf[i + P.${name}_off]`;
+  if (dtype === "bool") return `fn ${name}_at(i: u32) -> bool { return ${at} != 0u; }`;
+  if (!isHalf(dtype)) return `fn ${name}_at(i: u32) -> ${dtype} { return ${at}; }`;
+  const word = `let j = i + P.${name}_off; let w = ${name}_buf[j >> 1u]; let high = (j & 1u) == 1u;`;
+  const value =
+    dtype === "f16"
+      ? "let v = unpack2x16float(w); return select(v.x, v.y, high);"
+      : "return bitcast<f32>(select(w << 16u, w & 0xffff0000u, high));";
+  return `fn ${name}_at(i: u32) -> f32 { ${word} ${value} }
+fn ${name}_bits(i: u32) -> u32 { ${word} return select(w & 0xffffu, w >> 16u, high); }`;
+}
+
+function writer(name: string, dtype: DType): string {
+  if (dtype === "bool")
+    return `fn ${name}_put(i: u32, v: bool) { ${name}_buf[i + P.${name}_off] = select(0u, 1u, v); }`;
+  if (!isHalf(dtype)) return `fn ${name}_put(i: u32, v: ${dtype}) { ${name}_buf[i + P.${name}_off] = v; }`;
+  return "";
+}

@@ -1,0 +1,49 @@
+/** A shape that an operation cannot work with. The message starts with the function that the user called. */
+export class ShapeError extends Error {
+  override readonly name = "ShapeError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** An element type that an operation cannot work with. */
+export class DTypeError extends Error {
+  override readonly name = "DTypeError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** A missing, lost or wrong device, or a tensor of another device. */
+export class DeviceError extends Error {
+  override readonly name: string = "DeviceError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** More memory was asked for than the device or its budget has. */
+export class OutOfMemoryError extends DeviceError {
+  override readonly name = "OutOfMemoryError";
+}
+
+/** Differentiation that cannot be done: nothing recorded, a tensor changed in place, an op without a gradient. */
+export class GradError extends Error {
+  override readonly name = "GradError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** A value (not a shape or type) that an operation cannot work with. */
+export class ValueError extends Error {
+  override readonly name = "ValueError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** A broken invariant of Graft itself. */
+export function internal(message: string): Error {
+  return new Error(`internal: ${message}. Please report this with the stack below.`);
+}

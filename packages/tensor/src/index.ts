@@ -1,0 +1,28 @@
+export { checkpoint } from "./autograd/checkpoint.ts";
+export { enableGrad, isGradEnabled, noGrad } from "./autograd/gradMode.ts";
+export { type BackwardOptions, grad } from "./autograd/tape.ts";
+
+export {
+  arange,
+  eye,
+  fromArray,
+  fromBits,
+  full,
+  type Nested,
+  ones,
+  type TensorOptions,
+  tensor,
+  zeros,
+} from "./create.ts";
+export { type CpuOptions, openCpu } from "./device/cpu/cpuDevice.ts";
+export type { Counters, Device, MemoryInfo } from "./device/device.ts";
+export type { GpuDevice, GpuOptions } from "./device/webgpu/gpuDevice.ts";
+export { openWebGpu } from "./device/webgpu/open.ts";
+export { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
+export { DeviceError, DTypeError, GradError, OutOfMemoryError, ShapeError, ValueError } from "./errors.ts";
+export * from "./formats/index.ts";
+export * from "./ops/index.ts";
+export { foldIn, Generator, type Key, keyOf } from "./random/index.ts";
+export { keep, openScope, type Scope, scope } from "./scope.ts";
+export { type Shape, show, sizeOf } from "./shape.ts";
+export { Tensor } from "./tensor.ts";

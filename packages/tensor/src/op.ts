@@ -1,0 +1,13 @@
+// For packages that add ops of their own.
+export type { Binding, GpuInfo, Kernel } from "./ops/kernel.ts";
+export {
+  apply,
+  applyOn,
+  type CpuArray,
+  type CpuContext,
+  type GradientContext,
+  type Meta,
+  type Op,
+} from "./ops/op.ts";
+export { type Expr, e } from "./ops/pointwise/expr.ts";
+export { type PointwiseSpec, pointwise } from "./ops/pointwise/pointwise.ts";

@@ -1,0 +1,44 @@
+import type { View } from "../device/device.ts";
+import type { DType } from "../dtype.ts";
+
+/** What a kernel generator may know of the adapter. Nothing here is required: every op also has a version without. */
+export interface GpuInfo {
+  readonly subgroups: boolean;
+  /** 0 where it is not known or not fixed. */
+  readonly subgroupSize: number;
+  readonly shaderF16: boolean;
+  /** A buffer that lives until the op's last kernel. */
+  scratch(dtype: DType, size: number): View;
+}
+
+/** A tensor bound to a kernel under a name. `update` reads and writes. */
+export interface Binding {
+  readonly name: string;
+  readonly view: View;
+  readonly access: "read" | "write" | "update";
+}
+
+/**
+ * One dispatch. The device declares the bindings and, for each binding `x`,
+ * `x_at(i)` (reads value i, widened to f32 from f16 and bf16; bool as WGSL's bool) and `x_put(i, value)` for what may be
+ * written, with the view's offset added, and `P`, the params. Written f16 and bf16 are `x_word(w, low, high)`, where the
+ * word w holds values 2w and 2w + 1 and must start at offset 0. `x_buf` is the array itself.
+ */
+export interface Kernel {
+  /** Names the code: two kernels of an op with the same key, types of bindings and params have the same code. */
+  readonly key: string;
+  readonly bindings: readonly Binding[];
+  readonly params?: readonly (readonly [name: string, type: "u32" | "i32" | "f32", value: number])[];
+  /**
+   * "element": one invocation for each of `count` values; `i` is its number.
+   * "group": one workgroup of `lanes` invocations for each of `count` items; `group` and `lane` are given.
+   */
+  readonly over: "element" | "group";
+  readonly count: number;
+  /** Invocations of a workgroup. Default 64. */
+  readonly lanes?: number;
+  /** Module-level WGSL: functions, workgroup variables. */
+  declare?(): string;
+  /** The body of main. */
+  main(): string;
+}

@@ -1,0 +1,22 @@
+import { ShapeError } from "../errors.ts";
+import { show, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { div } from "./div.ts";
+import { reducedAxes } from "./reduce.ts";
+import { sum } from "./sum.ts";
+
+/**
+ * Arithmetic mean over `axes` (all where undefined).
+ * @param options.keepDim - keep reduced axes with size 1
+ */
+export function mean(
+  x: Tensor,
+  axes?: number | readonly number[],
+  options: { keepDim?: boolean } = {},
+): Tensor {
+  const reduced = reducedAxes("mean", x.shape, axes);
+  const count = sizeOf(reduced.map((axis) => x.shape[axis]));
+  if (count === 0)
+    throw new ShapeError("mean", `there must be at least one value to average, got ${show(x.shape)}.`);
+  return div(sum(x, reduced, options), count);
+}

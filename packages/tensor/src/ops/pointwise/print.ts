@@ -1,0 +1,36 @@
+import { type Expr, inOrder } from "./expr.ts";
+import { primitives } from "./primitives.ts";
+
+/** A number as a WGSL literal of the type in which the body computes. */
+export function literal(value: number, type: "f32" | "i32" | "u32"): string {
+  if (type !== "f32") return `${value}${type === "i32" ? "i" : "u"}`;
+  if (!Number.isFinite(value)) return value > 0 ? "3.4028235e38f" : "-3.4028235e38f";
+  return `${Math.fround(value).toExponential()}f`;
+}
+
+/** The formula as WGSL statements that define `v0, v1, …`, and the name of the result. */
+export function print(
+  root: Expr,
+  type: "f32" | "i32" | "u32",
+  input: (index: number) => string,
+): { lines: string; result: string; helpers: string } {
+  const names = new Map<Expr, string>();
+  const lines: string[] = [];
+  const helpers = new Set<string>();
+  for (const item of inOrder(root)) {
+    if (item.kind === "const") names.set(item, literal(item.value, type));
+    else if (item.kind === "param") names.set(item, `P.${item.name}`);
+    else {
+      const name = `v${lines.length}`;
+      names.set(item, name);
+      if (item.kind === "input") lines.push(`let ${name} = ${input(item.index)};`);
+      else {
+        const primitive = primitives[item.fn];
+        const [a, b, c] = item.args.map((arg) => names.get(arg) ?? "");
+        lines.push(`let ${name} = ${primitive.wgsl(a, b ?? "", c ?? "")};`);
+        if ("helper" in primitive && primitive.helper !== undefined) helpers.add(primitive.helper);
+      }
+    }
+  }
+  return { lines: lines.join("\n  "), result: names.get(root) ?? "", helpers: [...helpers].join("\n") };
+}

@@ -1,0 +1,2 @@
+export { Generator } from "./generator.ts";
+export { foldIn, type Key, keyOf, threefry } from "./threefry.ts";

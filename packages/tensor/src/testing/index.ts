@@ -1,0 +1,1 @@
+export type { ErrorCase, OpCases, Sample, SampleInput } from "./cases.ts";

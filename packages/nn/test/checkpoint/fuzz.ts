@@ -39,7 +39,7 @@ const wordsOfNote = [
 
 /** A copy with one to four changes among the first `reach` bytes. */
 export function mutateBytes(bytes: Uint8Array, { below, pick }: Random, reach = bytes.length): Uint8Array {
-  let out = bytes.slice();
+  let out: Uint8Array = bytes.slice();
   for (let changes = 1 + below(4); changes > 0 && out.length > 0; changes--) {
     const at = below(Math.min(reach, out.length));
     switch (below(7)) {

@@ -28,7 +28,7 @@ export function exitCodeOf(error: unknown): number {
 export function messageOf(error: unknown): string {
   let text = onOneLine(plainMessage(error));
   if (text.length > LONGEST) text = `${text.slice(0, LONGEST)}…`;
-  if (!/[.!?…)]["']?$/.test(text)) text += ".";
+  if (!/[.!?…]["']?$/.test(text)) text += ".";
   return `graft: ${text}`;
 }
 

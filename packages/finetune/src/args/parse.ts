@@ -24,7 +24,7 @@ export function parseCommand(words: readonly string[]): Command {
   const [name, ...rest] = words;
   if (name === "--help" || name === "-h") return { verb: "help", text: toolHelp() };
   if (name === "--version") return { verb: "version" };
-  const known = verbs.map((verb) => verb.name);
+  const known = verbs.map((candidate) => candidate.name);
   if (name === undefined)
     throw new UsageError(`a verb was expected (${known.join(", ")}), got nothing. Try graft --help.`);
   const verb = findVerb(name);

@@ -16,7 +16,7 @@ export interface Batch {
 /** @param padding - token that fills shorter rows; causal attention never sees it. Default 0 */
 export function makeBatch(examples: readonly Example[], padding = 0): Batch {
   const rows = examples.length;
-  const length = Math.max(...examples.map(({ inputIds }) => inputIds.length));
+  const length = Math.max(...examples.map((example) => example.inputIds.length));
   const inputIds = new Int32Array(rows * length).fill(padding);
   const labels = new Int32Array(rows * length).fill(IGNORED);
   let targets = 0;

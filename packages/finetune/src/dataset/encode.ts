@@ -25,7 +25,7 @@ export function encodeRow(row: Row, vocabSize: number, encoder: () => RowEncoder
 function tokensOf(row: Row, encoder: () => RowEncoder): Example {
   switch (row.shape) {
     case "input_ids":
-      return row;
+      return { inputIds: row.inputIds, labels: row.labels };
     case "text": {
       const { tokenizer } = encoder();
       const inputIds = [...tokenizer.encode(row.text, { addSpecialTokens: true }), eosOf(tokenizer)];

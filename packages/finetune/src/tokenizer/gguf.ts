@@ -39,6 +39,16 @@ const pres: ReadonlyMap<string, Pre> = new Map<string, Pre>([
   ["default", { patterns: ["[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2_PATTERN, "\\p{N}+", "[0-9][0-9][0-9]"] }],
 ]);
 
+/** How text is cut into words for a name in `tokenizer.ggml.pre`, as in a tokenizer.json; undefined for a name that is not read. */
+export function ggufPreTokenizer(name: string): JsonObject | undefined {
+  const pre = pres.get(name);
+  return pre === undefined ? undefined : preTokenizerOf(pre);
+}
+
+function preTokenizerOf(pre: Pre): JsonObject {
+  return { type: "Sequence", pretokenizers: [...pre.patterns.map(splitIsolated), byteLevel] };
+}
+
 /** Kinds of token in `tokenizer.ggml.token_type`; 1 is a normal one. */
 const UNKNOWN = 2;
 const CONTROL = 3;
@@ -121,7 +131,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, where: string): Tokeni
       version: "1.0",
       added_tokens: added,
       normalizer: pre.normalizer ?? null,
-      pre_tokenizer: { type: "Sequence", pretokenizers: [...pre.patterns.map(splitIsolated), byteLevel] },
+      pre_tokenizer: preTokenizerOf(pre),
       post_processor: null,
       decoder: { ...byteLevel, use_regex: true },
       model: {

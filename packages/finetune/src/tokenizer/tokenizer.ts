@@ -30,6 +30,15 @@ export interface Tokenizer {
   isAdded(id: number): boolean;
 }
 
+/** What is used of the library, whose own declarations do not resolve under Node's module resolution. */
+interface Inner {
+  encode(text: string, options?: { add_special_tokens?: boolean }): { ids: readonly (number | undefined)[] };
+  decode(ids: readonly number[]): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_added_tokens_decoder(): ReadonlyMap<number, { readonly content: string; readonly special: boolean }>;
+}
+
 /** What stands beside a `tokenizer.json`. */
 export interface TokenizerSetup {
   /** Name of the file or model, for messages. */
@@ -50,7 +59,7 @@ export interface TokenizerSetup {
 export function createTokenizer(setup: TokenizerSetup): Tokenizer {
   const { where, config } = setup;
   const prepared = prepareTokenizerJson(where, setup.json, config);
-  let inner: HuggingFaceTokenizer;
+  let inner: Inner;
   try {
     inner = new HuggingFaceTokenizer(prepared.json, { ...config, clean_up_tokenization_spaces: false });
     inner.encode("a b 1."); // shows what the constructor does not look at
@@ -75,7 +84,7 @@ export function createTokenizer(setup: TokenizerSetup): Tokenizer {
     addedTokens: [...added.values()].map((token) => token.content),
     encode(text, { addSpecialTokens = false } = {}) {
       if (text === "" && !addSpecialTokens) return [];
-      const found: readonly (number | undefined)[] = inner.encode(text, {
+      const found = inner.encode(text, {
         add_special_tokens: addSpecialTokens,
       }).ids;
       const ids = found.filter((id) => id !== undefined);

@@ -1,0 +1,7 @@
+import type { Tensor } from "../tensor.ts";
+import { where } from "./where.ts";
+
+/** `value` where the bool tensor `mask` is true, `x` elsewhere, with broadcasting. Use a large finite value, not −∞. */
+export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
+  return where(mask, value, x);
+}

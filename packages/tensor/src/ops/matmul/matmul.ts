@@ -3,6 +3,7 @@ import type { Tensor } from "../../tensor.ts";
 import { apply, type Op } from "../op.ts";
 import { commonType } from "../pointwise/pointwise.ts";
 import { reshape } from "../reshape.ts";
+import { matmulFast } from "./fast.ts";
 import { type MatmulAttrs, planMatmul } from "./plan.ts";
 import { matmulReference } from "./reference.ts";
 import { tiledKernel } from "./tiled.wgsl.ts";
@@ -15,8 +16,9 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [{ shape: [...batchShape, m, n], dtype: commonType("matmul", ["a", "b"], [a, b]) }];
   },
 
-  cpu([a, b], [y], attrs) {
-    matmulReference(planMatmul(a, b, attrs), a.data, b.data, y.data);
+  cpu([a, b], [y], attrs, { fast }) {
+    const multiply = fast ? matmulFast : matmulReference;
+    multiply(planMatmul(a, b, attrs), a.data, b.data, y.data);
   },
 
   wgsl: ([a, b], [y], attrs) => [tiledKernel(planMatmul(a, b, attrs), a, b, y)],
@@ -46,7 +48,7 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
 
 /**
  * Matrix product over the last two axes, `y = a · b`, with leading axes broadcast.
- * Sums in f32 on a GPU, in float64 in the CPU device's reference kernel.
+ * Sums in f32, in float64 where the CPU device was opened with reference kernels.
  *
  * @param a - `[..., m, k]`, or `[..., k, m]` with `transposeA`; a vector `[k]` counts as one row
  * @param b - `[..., k, n]`, or `[..., n, k]` with `transposeB` (as Linear keeps its weight); a vector `[k]` as one column

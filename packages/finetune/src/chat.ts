@@ -51,6 +51,8 @@ export function createChatTemplate(tokenizer: Tokenizer): ChatTemplate {
     try {
       return template.render({
         ...tokenizer.specialTokens,
+        tools: null, // as transformers does: templates ask whether it is none
+        documents: null,
         messages: messages.map((message) => ({ ...message })),
         add_generation_prompt: addGenerationPrompt,
       });
@@ -104,7 +106,8 @@ function assistantSpans(render: ChatTemplate["render"], messages: readonly Messa
   let position = 0;
   if (!text.startsWith(pieces[0])) throw rewritten();
   for (let i = 1; i < pieces.length; i += 2) {
-    const { content } = messages[Number(pieces[i])];
+    const content = messages[Number(pieces[i])]?.content;
+    if (content === undefined) throw rewritten();
     const start = position + pieces[i - 1].length;
     const after = pieces[i + 1];
     const isLast = i + 2 >= pieces.length;

@@ -30,6 +30,7 @@ export { Progress, type ProgressState } from "./progress.ts";
 export { createRandom, type Random } from "./random.ts";
 export { type RunContext, run } from "./run.ts";
 export { createSampler, type Sampler, type SamplingOptions } from "./sampling.ts";
+export { checkTokens } from "./tokenizer/check.ts";
 export { loadTokenizer, type TokenizerFallback } from "./tokenizer/folder.ts";
 export { type GgufMetadata, ggufTokenizerFallback, tokenizerFromGguf } from "./tokenizer/gguf.ts";
 export { createTextStream, type TextStream } from "./tokenizer/stream.ts";

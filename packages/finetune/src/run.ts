@@ -1,3 +1,4 @@
+import { GraftError } from "./errors.ts";
 import { exitCodeOf, messageOf } from "./message.ts";
 
 /** What the running command may use. */
@@ -22,6 +23,13 @@ export async function run(main: (context: RunContext) => Promise<void>): Promise
   };
   process.on("SIGINT", onInterrupt);
   for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreBrokenPipe);
+  // An error outside of what is awaited, for example in a callback of the device.
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.on(event, (error: unknown) => {
+      report(error);
+      process.exit(exitCodeOf(error));
+    });
+  }
   let code = 0;
   try {
     await main({
@@ -32,13 +40,18 @@ export async function run(main: (context: RunContext) => Promise<void>): Promise
     });
     if (controller.signal.aborted) code = 130;
   } catch (error) {
-    code = controller.signal.aborted ? 130 : exitCodeOf(error);
-    process.stderr.write(`${messageOf(error)}\n`);
-    if (process.env.GRAFT_DEBUG === "1" && error instanceof Error)
-      process.stderr.write(`${describeStack(error)}\n`);
+    code = controller.signal.aborted && !(error instanceof GraftError) ? 130 : exitCodeOf(error);
+    report(error);
   }
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   process.exit(code);
+}
+
+function report(error: unknown): void {
+  process.stderr.write(`${messageOf(error)}\n`);
+  if (process.env.GRAFT_DEBUG === "1" && error instanceof Error) {
+    process.stderr.write(`${describeStack(error)}\n`);
+  }
 }
 
 function ignoreBrokenPipe(error: Error & { code?: string }): void {

@@ -82,6 +82,15 @@ describe("rows", () => {
     ]);
   });
 
+  test("lines longer than what is read at once keep their text", async () => {
+    const words = "über ".repeat(300_000);
+    const found = await rows(`${JSON.stringify({ text: words })}\r\n{"text": "in"}`, {
+      sequenceLength: 2 ** 24,
+    });
+    expect(tokenizer.decode(found.examples[0].inputIds.slice(0, -1))).toBe(words);
+    expect(found.examples[1].inputIds).toEqual([...ids("in"), 2]);
+  });
+
   test("rows without a target are left out and counted, long rows cut and counted", async () => {
     const found = await rows(
       '{"input_ids": [1]}\n{"input_ids": [1,2,3,4,5,6,7,8,9,10]}\n{"input_ids": [1, 2], "labels": [1, -100]}\n{"input_ids": []}',

@@ -22,6 +22,7 @@ const verbs = {
   wrong: async () => { throw new GraftError("it: must be x, got y"); },
   usage: async () => { throw new UsageError("it: must be x, got y. See --help."); },
   fault: async () => { null.x; },
+  stray: async () => { setTimeout(() => { throw new GraftError("it: was lost. Try again."); }); await new Promise((r) => setTimeout(r, 5000)); },
   many: async () => { for (let i = 0; i < 100000; i++) { output.event({ i }); if (i % 1000 === 0) await new Promise((r) => setImmediate(r)); } },
   wait: async ({ handleInterrupt }) => {
     const signal = handleInterrupt();
@@ -57,6 +58,7 @@ describe("run", () => {
   test.each([
     ["good", 0, '{"done":true}\n', ""],
     ["wrong", 1, "", "graft: it: must be x, got y.\n"],
+    ["stray", 1, "", "graft: it: was lost. Try again.\n"],
     ["usage", 2, "", "graft: it: must be x, got y. See --help.\n"],
   ])("%s ends with status %i", (verb, status, stdout, stderr) => {
     expect(start(verb)).toMatchObject({ status, stdout, stderr });

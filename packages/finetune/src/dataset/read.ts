@@ -32,7 +32,7 @@ export async function readData(path: string, options: DataOptions): Promise<Data
     throw new GraftError(
       `data: ${shown} must be a .txt or .jsonl file, got a folder or device. Give one file.`,
     );
-  if (path.endsWith(".jsonl")) {
+  if (path.toLowerCase().endsWith(".jsonl")) {
     const encoder = async () => {
       const tokenizer = await options.tokenizer();
       let chat: ReturnType<typeof createChatTemplate> | undefined;
@@ -46,7 +46,7 @@ export async function readData(path: string, options: DataOptions): Promise<Data
     };
     return readJsonl(path, { sequenceLength, vocabSize, encoder });
   }
-  if (path.endsWith(".txt"))
+  if (path.toLowerCase().endsWith(".txt"))
     return readText(path, { sequenceLength, vocabSize, tokenizer: await options.tokenizer(), use });
   throw new GraftError(
     `data: ${shown} must end in .txt (plain text) or .jsonl (one JSON object a line), got another ending. Rename or convert it.`,

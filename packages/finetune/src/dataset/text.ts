@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { GraftError } from "../errors.ts";
+import { checkTokens } from "../tokenizer/check.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { countTargets, type Dataset, type Example } from "./example.ts";
 
@@ -25,18 +26,15 @@ export async function readText(path: string, options: TextOptions): Promise<Data
   let window: number[] = [];
   let count = 0;
   let targets = 0;
-  const take = (ids: readonly number[]) => {
-    examples.push({ inputIds: ids, labels: ids });
-    targets += countTargets(ids);
+  const take = (inputIds: readonly number[]) => {
+    examples.push({ inputIds, labels: inputIds });
+    targets += countTargets(inputIds);
   };
   for await (const part of parts(path, name, tokenizer)) {
-    for (const id of tokenizer.encode(part)) {
-      if (id >= vocabSize) {
-        throw new GraftError(
-          `data: ${name}: every token must be from 0 to ${vocabSize - 1}, the model's vocabulary, got ${id} for token ${count}. Does the tokenizer belong to the model?`,
-        );
-      }
-      count++;
+    const ids = tokenizer.encode(part);
+    checkTokens(`data: ${name}`, ids, vocabSize, count);
+    count += ids.length;
+    for (const id of ids) {
       window.push(id);
       if (window.length === sequenceLength) {
         take(window);

@@ -1,5 +1,5 @@
 import type { View } from "../../device/device.ts";
-import { computeType, type DType, isFloat } from "../../dtype.ts";
+import { computeType, type DType, isFloat, type TypedArray } from "../../dtype.ts";
 import { DTypeError, ShapeError } from "../../errors.ts";
 import { broadcastShapes, broadcastStrides, collapse, show, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
@@ -89,7 +89,8 @@ function build(
           `shapes must broadcast, got ${metas.map((meta, i) => `${names[i]} ${show(meta.shape)}`).join(" and ")}.`,
         );
       }
-      return [{ shape, dtype: isBool ? "bool" : commonType(spec.name, names, metas) }];
+      const common = commonType(spec.name, names, metas);
+      return [{ shape, dtype: isBool ? "bool" : common }];
     },
 
     cpu(arrays, [out], params) {
@@ -208,21 +209,23 @@ export function commonType(who: string, names: readonly string[], metas: readonl
 
 function runOnCpu(program: Program, arrays: readonly CpuArray[], out: CpuArray, params: Params): void {
   const size = sizeOf(out.shape);
-  const full = arrays.map((array) => sizeOf(array.shape) === size);
+  const sizes = arrays.map((array) => sizeOf(array.shape));
   const walk = collapse(
     out.shape,
     arrays.map((array) => broadcastStrides(array.shape, out.shape)),
   );
+  arrays.forEach(({ data }, k) => {
+    if (sizes[k] === 1) program.inputs[k].fill(data[0], 0, Math.min(CHUNK, size));
+  });
   for (let start = 0; start < size; start += CHUNK) {
     const n = Math.min(CHUNK, size - start);
-    arrays.forEach((array, k) => {
+    for (let k = 0; k < arrays.length; k++) {
       const chunk = program.inputs[k];
-      if (full[k]) for (let i = 0; i < n; i++) chunk[i] = array.data[start + i];
-      else if (sizeOf(array.shape) === 1) chunk.fill(array.data[0], 0, n);
-      else gather(chunk, array, start, n, walk.shape, walk.strides[k]);
-    });
-    const result = program.run(n, params);
-    for (let i = 0; i < n; i++) out.data[start + i] = result[i];
+      if (sizes[k] === 1) continue;
+      if (sizes[k] === size) readRun(chunk, 0, arrays[k].data, start, 1, n);
+      else gather(chunk, arrays[k], start, n, walk.shape, walk.strides[k]);
+    }
+    write(out.data, start, program.run(n, params), n);
   }
 }
 
@@ -246,8 +249,7 @@ function gather(
     let at = 0;
     for (let axis = 0; axis <= last; axis++) at += index[axis] * strides[axis];
     const run = Math.min(n - i, shape[last] - index[last]);
-    const step = strides[last];
-    for (let k = 0; k < run; k++) chunk[i + k] = array.data[at + k * step];
+    readRun(chunk, i, array.data, at, strides[last], run);
     i += run;
     index[last] += run;
     for (let axis = last; axis > 0 && index[axis] === shape[axis]; axis--) {
@@ -255,6 +257,41 @@ function gather(
       index[axis - 1]++;
     }
   }
+}
+
+/** chunk[i …] = data[at, at + step, …], n values. Loops over one type of array are several times as fast as mixed ones. */
+function readRun(
+  chunk: Float64Array,
+  i: number,
+  data: TypedArray,
+  at: number,
+  step: number,
+  n: number,
+): void {
+  if (step === 0) chunk.fill(data[at], i, i + n);
+  else if (data instanceof Float32Array) readF32(chunk, i, data, at, step, n);
+  else for (let k = 0; k < n; k++) chunk[i + k] = data[at + k * step];
+}
+
+function readF32(
+  chunk: Float64Array,
+  i: number,
+  data: Float32Array,
+  at: number,
+  step: number,
+  n: number,
+): void {
+  if (step === 1) for (let k = 0; k < n; k++) chunk[i + k] = data[at + k];
+  else for (let k = 0; k < n; k++) chunk[i + k] = data[at + k * step];
+}
+
+function write(data: TypedArray, start: number, values: Float64Array, n: number): void {
+  if (data instanceof Float32Array) writeF32(data, start, values, n);
+  else for (let i = 0; i < n; i++) data[start + i] = values[i];
+}
+
+function writeF32(data: Float32Array, start: number, values: Float64Array, n: number): void {
+  for (let i = 0; i < n; i++) data[start + i] = values[i];
 }
 
 /** One invocation a value. Inputs of full size are read straight; the others through collapsed broadcast strides. */
@@ -273,9 +310,10 @@ function kernelOf(text: string, body: Expr, views: readonly View[], out: View, p
     ([name, value]) => [name, type, value],
   );
   if (strided.length > 0) {
-    walk.shape.forEach((dim, axis) => wgslParams.push([`d${axis}`, "u32", dim]));
+    for (const [axis, dim] of walk.shape.entries()) wgslParams.push([`d${axis}`, "u32", dim]);
     for (const k of strided)
-      walk.strides[k].forEach((stride, axis) => wgslParams.push([`s${k}_${axis}`, "u32", stride]));
+      for (const [axis, stride] of walk.strides[k].entries())
+        wgslParams.push([`s${k}_${axis}`, "u32", stride]);
   }
   const rank = walk.shape.length;
   return {

@@ -1,0 +1,3 @@
+import { testPart } from "./everyOp.ts";
+
+await testPart(1);

@@ -60,7 +60,7 @@ const placeOp: Op<PlaceAttrs> = {
   raw: true,
   infer: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   cpu([x], [out], attrs) {
-    out.data.fill(stored(attrs.value, x.dtype));
+    out.data.fill(storedValue(attrs.value, x.dtype));
     const dense = { shape: x.shape, offset: 0, strides: stridesOf(x.shape) };
     copyOnCpu(x, out, dense, walkOf(attrs.shape, x.shape, attrs));
   },
@@ -74,7 +74,7 @@ const placeOp: Op<PlaceAttrs> = {
         key: `place${shape.length}`,
         inputs: [{ name: "x", view: x }],
         params: [
-          ["fill", kind, stored(value, x.dtype)],
+          ["fill", kind, storedValue(value, x.dtype)],
           ...axes.flatMap((axis) => [
             [`d${axis}`, "u32", shape[axis]] as const,
             [`n${axis}`, "i32", x.shape[axis]] as const,
@@ -103,7 +103,7 @@ const placeOp: Op<PlaceAttrs> = {
 };
 
 /** A number as values of `dtype` are stored. */
-function stored(value: number, dtype: DType): number {
+export function storedValue(value: number, dtype: DType): number {
   if (dtype === "bool") return value === 0 ? 0 : 1;
   if (!isHalf(dtype)) return value;
   return (dtype === "f16" ? f32ToF16 : f32ToBf16)(Float32Array.of(value))[0];

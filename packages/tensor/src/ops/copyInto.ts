@@ -6,7 +6,7 @@ import { add } from "./add.ts";
 import { cast } from "./cast.ts";
 import { mul } from "./mul.ts";
 import { apply, type Meta, type Op } from "./op.ts";
-import { clone } from "./window.ts";
+import { clone, storedValue } from "./window.ts";
 
 // Changes of a tensor's own storage, for optimisers and running statistics. Their targets must not require a gradient,
 // unless the call stands in noGrad.
@@ -49,14 +49,7 @@ const copyOp: Op<null> = {
           { name: "x", view: source, access: "read" },
         ],
         params: [["size", "u32", n]],
-        main: () =>
-          half
-            ? `let odd = P.y_off & 1u; let low = 2u * i - odd;
-  var word = y_buf[(P.y_off >> 1u) + i];
-  if (2u * i >= odd && low < P.size) { word = (word & 0xffff0000u) | x_bits(low); }
-  if (low + 1u < P.size) { word = (word & 0xffffu) | (x_bits(low + 1u) << 16u); }
-  y_buf[(P.y_off >> 1u) + i] = word;`
-            : "y_put(i, x_at(i));",
+        main: () => (half ? writeWords((at) => `x_bits(${at})`) : "y_put(i, x_at(i));"),
       },
     ];
   },
@@ -93,6 +86,46 @@ const addOp: Op<{ scale: number }> = {
   flops: ([target]) => 2 * sizeOf(target.shape),
 };
 
+const fillIntoOp: Op<{ value: number }> = {
+  name: "fillInto",
+  raw: true,
+  mutates: [0],
+  infer: () => [],
+  cpu([target], _, { value }) {
+    target.data.fill(storedValue(value, target.dtype), 0, sizeOf(target.shape));
+  },
+  wgsl([target], _, { value }) {
+    const n = sizeOf(target.shape);
+    const half = isHalf(target.dtype);
+    const number = target.dtype === "i32" || target.dtype === "f32" ? target.dtype : "u32";
+    return [
+      {
+        key: "fillInto",
+        over: "element",
+        count: half ? Math.ceil(((target.offset % 2) + n) / 2) : n,
+        bindings: [{ name: "y", view: target, access: "update" }],
+        params: [
+          ["size", "u32", n],
+          ["value", number, storedValue(value, target.dtype)],
+        ],
+        main: () =>
+          half ? writeWords(() => "P.value") : `y_put(i, P.value${target.dtype === "bool" ? " != 0u" : ""});`,
+      },
+    ];
+  },
+  gradient: "none: it changes its input",
+  flops: () => 0,
+};
+
+/** Writes one word of a half-type target of which only the values of the target may change. */
+function writeWords(bits: (i: string) => string): string {
+  return `let odd = P.y_off & 1u; let low = 2u * i - odd;
+  var word = y_buf[(P.y_off >> 1u) + i];
+  if (2u * i >= odd && low < P.size) { word = (word & 0xffff0000u) | ${bits("low")}; }
+  if (low + 1u < P.size) { word = (word & 0xffffu) | (${bits("low + 1u")} << 16u); }
+  y_buf[(P.y_off >> 1u) + i] = word;`;
+}
+
 /** No kernel may read and write one buffer through two bindings. */
 function apart(target: Tensor, source: Tensor): Tensor {
   return source.storage === target.storage ? clone(source) : source;
@@ -110,4 +143,14 @@ export function copyInto(target: Tensor, source: Tensor): void {
 export function addInto(target: Tensor, source: Tensor, scale = 1): void {
   if (isHalf(target.dtype)) copyInto(target, add(target, mul(source, scale)));
   else apply(addOp, [target, apart(target, source)], { scale });
+}
+
+/** Writes `value` into every place of `target`; PyTorch's `fill_`. Not recorded, as `copyInto`. */
+export function fillInto(target: Tensor, value: number): void {
+  apply(fillIntoOp, [target], { value });
+}
+
+/** `target *= factor`, in place; PyTorch's `mul_`. `factor` is a number or a tensor that broadcasts to the target. Not recorded, as `copyInto`. */
+export function mulInto(target: Tensor, factor: Tensor | number): void {
+  copyInto(target, mul(target, factor));
 }

@@ -40,16 +40,28 @@ export async function loadTokenizer(path: string, fallback: TokenizerFallback = 
     where: JSON.stringify(basename(file)),
     json,
     config,
-    eosTokenIds: [
-      ...endsOf(await readConfig(folder, "generation_config.json")),
-      ...endsOf(await readConfig(folder, "config.json")),
-      ...(fallback.eosTokenIds ?? []),
-    ],
+    eosTokenIds: [...(await endsOfText(folder)), ...(fallback.eosTokenIds ?? [])],
     chatTemplate:
       (await readText(join(folder, "chat_template.jinja"))) ??
       templateOf(config.chat_template) ??
       fallback.chatTemplate,
   });
+}
+
+/** Every token that the configurations of a model folder name as an end of text. */
+export async function endsOfText(folder: string): Promise<number[]> {
+  return [
+    ...endsOf(await readConfig(folder, "generation_config.json")),
+    ...endsOf(await readConfig(folder, "config.json")),
+  ];
+}
+
+/** The chat template of a model folder, wherever it stands. */
+export async function modelTemplate(folder: string): Promise<string | undefined> {
+  return (
+    (await readText(join(folder, "chat_template.jinja"))) ??
+    templateOf((await readConfig(folder, "tokenizer_config.json")).chat_template)
+  );
 }
 
 /** `eos_token_id` is a number or a list of numbers. */

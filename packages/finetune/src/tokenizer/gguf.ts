@@ -2,7 +2,7 @@
 import { GraftError } from "../errors.ts";
 import { isObject, type JsonObject, kindOf } from "../json.ts";
 import { byteLevel, GPT2_PATTERN, splitIsolated } from "./preTokenizer.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { createTokenizer, type Tokenizer, type TokenizerSetup } from "./tokenizer.ts";
 
 /** What differs between the families that `tokenizer.ggml.pre` names. Patterns as in llama.cpp's llama-vocab.cpp. */
 interface Pre {
@@ -63,6 +63,11 @@ export type GgufMetadata = ReadonlyMap<string, unknown>;
  * @throws GraftError for a kind of tokenizer that is not read, by name, and for metadata that is not a tokenizer
  */
 export function tokenizerFromGguf(metadata: GgufMetadata, where: string): Tokenizer {
+  return createTokenizer(ggufTokenizerSetup(metadata, where));
+}
+
+/** The same as contents of a `tokenizer.json` and what stands beside it. Throws as `tokenizerFromGguf`. */
+export function ggufTokenizerSetup(metadata: GgufMetadata, where: string): TokenizerSetup {
   const kind = metadata.get("tokenizer.ggml.model");
   const known = [...pres.keys()].join(", ");
   if (kind !== "gpt2") {
@@ -125,7 +130,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, where: string): Tokeni
     tokenId(metadata, key, tokens.length, where),
   );
   const template = metadata.get("tokenizer.chat_template");
-  return createTokenizer({
+  return {
     where: `of ${where}`,
     json: {
       version: "1.0",
@@ -144,7 +149,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, where: string): Tokeni
     config,
     eosTokenIds: ends.filter((id) => id !== undefined),
     chatTemplate: typeof template === "string" ? template : undefined,
-  });
+  };
 }
 
 /** Ends of text and chat template of a GGUF file, for a tokenizer that replaces its own. */

@@ -1,7 +1,7 @@
 /** A key of the counter-based generator: two 32-bit words, as JAX's raw keys. */
 export type Key = readonly [number, number];
 
-const rotations = [
+export const rotations = [
   [13, 15, 26, 6],
   [17, 29, 16, 24],
 ] as const;

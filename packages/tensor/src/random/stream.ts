@@ -1,0 +1,62 @@
+import { type Key, rotations } from "./threefry.ts";
+
+const ADDED = 0x1bd11bda;
+
+/**
+ * Value i of a stream is the exclusive or of both words of threefry(key, i), where i is the 64-bit number of the
+ * element. That is JAX's "partitionable" layout, its default: a value depends on its place alone and not on how many are
+ * drawn, so each GPU invocation makes its own, and a longer draw begins with the shorter one.
+ */
+export function fillBits([k0, k1]: Key, out: Uint32Array): void {
+  const keys = Int32Array.of(k0, k1, k0 ^ k1 ^ ADDED);
+  const turns = Int32Array.from(rotations.flat());
+  for (let i = 0; i < out.length; i++) {
+    let x0 = (Math.floor(i / 2 ** 32) + keys[0]) | 0;
+    let x1 = (i + keys[1]) | 0;
+    for (let block = 0; block < 5; block++) {
+      const first = (block & 1) * 4;
+      for (let turn = first; turn < first + 4; turn++) {
+        const r = turns[turn];
+        x0 = (x0 + x1) | 0;
+        x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
+      }
+      x0 = (x0 + keys[(block + 1) % 3]) | 0;
+      x1 = (x1 + keys[(block + 2) % 3] + block + 1) | 0;
+    }
+    out[i] = x0 ^ x1;
+  }
+}
+
+/** 32 bits as a number in [0, 1): the upper 23 of them, in steps of 2⁻²³, as JAX makes it. */
+export function unitOf(bits: number): number {
+  return (bits >>> 9) * 2 ** -23;
+}
+
+/** Params of a kernel that calls `random_bits`. */
+export function keyParams([k0, k1]: Key): readonly (readonly [name: string, type: "u32", value: number])[] {
+  return [
+    ["k0", "u32", k0],
+    ["k1", "u32", k1],
+  ];
+}
+
+/** WGSL `random_bits(i)` and `random_unit(i)`, the same as `fillBits` and `unitOf`. A buffer has fewer than 2³² values. */
+export function streamFunctions(): string {
+  const rounds = Array.from({ length: 5 }, (_, block) =>
+    [
+      ...rotations[block % 2].map(
+        (r) => `x += vec2u(x.y, 0u); x.y = ((x.y << ${r}u) | (x.y >> ${32 - r}u)) ^ x.x;`,
+      ),
+      `x += vec2u(k${(block + 1) % 3}, k${(block + 2) % 3} + ${block + 1}u);`,
+    ].join("\n  "),
+  );
+  return `fn random_bits(i: u32) -> u32 {
+  let k0 = P.k0;
+  let k1 = P.k1;
+  let k2 = k0 ^ k1 ^ ${ADDED}u;
+  var x = vec2u(k0, i + k1);
+  ${rounds.join("\n  ")}
+  return x.x ^ x.y;
+}
+fn random_unit(i: u32) -> f32 { return f32(random_bits(i) >> 9u) * 1.1920928955078125e-7f; }`;
+}

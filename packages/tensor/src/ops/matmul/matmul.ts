@@ -61,6 +61,7 @@ export function matmul(
 ): Tensor {
   if (a.shape.length === 1) {
     const y = matmul(reshape(a, [1, a.shape[0]]), b, { transposeB });
+    if (b.shape.length === 1) return reshape(y, []); // the product of two vectors is a number
     return reshape(y, [...y.shape.slice(0, -2), y.shape[y.shape.length - 1]]);
   }
   if (b.shape.length === 1) {

@@ -30,13 +30,13 @@ export function tiledKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel
     ["b_row", "u32", plan.bRow],
     ["b_col", "u32", plan.bCol],
   ];
-  batch.forEach((dim, axis) =>
+  for (const [axis, dim] of batch.entries()) {
     params.push(
       [`d${axis}`, "u32", dim],
       [`sa${axis}`, "u32", batchStridesA[axis]],
       [`sb${axis}`, "u32", batchStridesB[axis]],
-    ),
-  );
+    );
+  }
   return {
     key: `tiled${rows}x${columns}b${batch.length}`,
     over: "group",

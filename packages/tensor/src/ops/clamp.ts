@@ -31,7 +31,7 @@ const both = pointwise({
 
 /**
  * `x` brought into [min, max], elementwise; `max` where the bounds cross. Either bound may be left out.
- * The gradient is 0 at the bounds and outside, as in PyTorch 2.13.
+ * The gradient is 0 at the bounds and outside, as in PyTorch.
  */
 export function clamp(x: Tensor, { min, max }: { min?: number; max?: number }): Tensor {
   if (min === undefined && max === undefined)

@@ -5,7 +5,7 @@ import { pointwise } from "./pointwise/pointwise.ts";
 
 const op = pointwise({ name: "floor", inputs: ["x"], body: ([x]) => e.floor(x) });
 
-/** The largest whole number that is not above `x`, elementwise. No gradient flows. `x` is of a float type. */
+/** The largest whole number that is not above `x`, elementwise. The gradient is 0. `x` is of a float type. */
 export function floor(x: Tensor): Tensor {
   return apply(op, [x], {})[0];
 }

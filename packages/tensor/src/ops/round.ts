@@ -5,7 +5,7 @@ import { pointwise } from "./pointwise/pointwise.ts";
 
 const op = pointwise({ name: "round", inputs: ["x"], body: ([x]) => e.round(x) });
 
-/** The nearest whole number, ties to the even one, elementwise. No gradient flows. `x` is of a float type. */
+/** The nearest whole number, ties to the even one, elementwise. The gradient is 0. `x` is of a float type. */
 export function round(x: Tensor): Tensor {
   return apply(op, [x], {})[0];
 }

@@ -1,0 +1,16 @@
+import type { OpCases } from "../testing/cases.ts";
+import { absolute } from "../testing/magnitude.ts";
+import { unaryCases } from "../testing/unaryCases.ts";
+import { add } from "./add.ts";
+import { cos } from "./cos.ts";
+
+export const cosCases: OpCases = unaryCases({
+  name: "cos",
+  torch: "torch.cos",
+  fn: cos,
+  magnitude: (x) => add(absolute(x), 1),
+  values: [-1000, -Math.PI, 0, Math.PI / 2, Math.PI, 2 * Math.PI, 1000],
+  ulps: 16,
+  ulpsWhy:
+    "the argument is brought into ±π with an error of its own last place; then some units of 2⁻²³ absolute",
+});

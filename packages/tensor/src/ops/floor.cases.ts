@@ -1,0 +1,13 @@
+import type { OpCases } from "../testing/cases.ts";
+import { unaryCases } from "../testing/unaryCases.ts";
+import { floor } from "./floor.ts";
+
+export const floorCases: OpCases = unaryCases({
+  name: "floor",
+  torch: "torch.floor",
+  fn: floor,
+  kinks: true,
+  values: [-2.5, -2, -0.5, 0, 0.5, 8388609, 1e30],
+  ulps: 0,
+  ulpsWhy: "whole numbers are exact",
+});

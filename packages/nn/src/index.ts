@@ -1,1 +1,30 @@
+export { Attention, type AttentionContext, type AttentionOptions } from "./attention.ts";
+export { Dropout } from "./dropout.ts";
+export { Embedding } from "./embedding.ts";
 export { CheckpointError } from "./errors.ts";
+export {
+  type ActivationName,
+  activations,
+  FeedForward,
+  type FeedForwardOptions,
+  GatedFeedForward,
+} from "./feedForward.ts";
+export { KvCache } from "./kvCache.ts";
+export { isLinearLike, type LayerOptions, type LinearLike } from "./layer.ts";
+export { LayerNorm } from "./layerNorm.ts";
+export { Linear, type LinearOptions } from "./linear.ts";
+export { type LlamaConfig, llamaConfigFromHf, llamaConfigToHf, llamaShapes } from "./models/config.ts";
+export { LlamaForCausalLM, LlamaModel, type LlamaOptions } from "./models/llama.ts";
+export { ggufToHfName, llamaConfigFromGguf } from "./models/llamaGguf.ts";
+export { type LoadOptions, loadFromGguf, loadFromHf } from "./models/load.ts";
+export { Module } from "./module.ts";
+export { AdamW, type AdamWOptions } from "./optim/adamW.ts";
+export { clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";
+export { type NamedParameters, Optimizer } from "./optim/optimizer.ts";
+export { type ScheduleName, type ScheduleOptions, schedule, scheduleNames } from "./optim/schedule.ts";
+export { SGD, type SgdOptions } from "./optim/sgd.ts";
+export { Parameter } from "./parameter.ts";
+export { RMSNorm } from "./rmsNorm.ts";
+export { inverseFrequencies, type RopeScaling, Rotary, type RotaryOptions } from "./rotary.ts";
+export { Sequential, type TensorModule } from "./sequential.ts";
+export { TransformerBlock } from "./transformerBlock.ts";

@@ -1,0 +1,30 @@
+import type { Device, DType, Generator, Tensor } from "@graft/tensor";
+import type { Module } from "./module.ts";
+
+/** Where a layer's parameters live and how they start. */
+export interface LayerOptions {
+  readonly device: Device;
+  /** Draws the initial values. Without one they are left empty, for a checkpoint to fill. */
+  readonly generator?: Generator;
+  /** Type in which matrices are stored. Default "f32". */
+  readonly dtype?: DType;
+}
+
+/** A layer that acts as x·Wᵀ + b, however W is stored. LoRA and quantization see only this. */
+export interface LinearLike extends Module {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** @param x - `[..., inFeatures]`; returns `[..., outFeatures]` */
+  forward(x: Tensor): Tensor;
+  /** W as floats, `[outFeatures, inFeatures]`. Costs memory for packed layers. */
+  denseWeight(): Tensor;
+  /** A dense layer with another W and the same bias (shared). */
+  withWeight(weight: Tensor): LinearLike;
+}
+
+/** True for layers that offer the LinearLike interface. */
+export function isLinearLike(module: Module): module is LinearLike {
+  return (
+    "inFeatures" in module && "outFeatures" in module && "denseWeight" in module && "withWeight" in module
+  );
+}

@@ -1,0 +1,142 @@
+import type { GgufFile } from "../checkpoint/gguf.ts";
+import { CheckpointError } from "../errors.ts";
+import type { RopeScaling } from "../rotary.ts";
+import type { LlamaConfig, LlamaType } from "./config.ts";
+import { llamaConfigFromHf } from "./config.ts";
+import { ggufWeights, type WeightSource } from "./weights.ts";
+
+/** GGUF's names for the architectures that `LlamaForCausalLM` covers. */
+const architectures: ReadonlyMap<string, LlamaType> = new Map([
+  ["llama", "llama"],
+  ["qwen2", "qwen2"],
+]);
+
+/** The configuration in the metadata of a GGUF file. Architecture "llama" also holds Mistral and SmolLM2. */
+export async function llamaConfigFromGguf(file: GgufFile): Promise<LlamaConfig> {
+  const architecture = file.metadata.get("general.architecture");
+  const modelType = typeof architecture === "string" ? architectures.get(architecture) : undefined;
+  if (modelType === undefined)
+    throw new CheckpointError(
+      "config",
+      `${file.name}: general.architecture must be one of ${[...architectures.keys()].join(", ")}, got ${String(architecture).slice(0, 60)}.`,
+    );
+  const get = (key: string): unknown => file.metadata.get(`${architecture}.${key}`);
+  const number = (key: string): number | undefined => {
+    const value = get(key);
+    return typeof value === "number" ? value : typeof value === "bigint" ? Number(value) : undefined;
+  };
+  const has = (name: string): boolean => file.tensors.has(name);
+  const headDim = number("attention.key_length") ?? number("rope.dimension_count");
+  const config = llamaConfigFromHf(
+    {
+      model_type: modelType,
+      vocab_size: file.tensors.get("token_embd.weight")?.shape[0],
+      hidden_size: number("embedding_length"),
+      intermediate_size: number("feed_forward_length"),
+      num_hidden_layers: number("block_count"),
+      num_attention_heads: number("attention.head_count"),
+      num_key_value_heads: number("attention.head_count_kv"),
+      head_dim: headDim,
+      rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
+      rope_theta: number("rope.freq_base"),
+      tie_word_embeddings: !has("output.weight"),
+      attention_bias: has("blk.0.attn_q.bias"),
+      mlp_bias: has("blk.0.ffn_up.bias"),
+      max_position_embeddings: number("context_length"),
+      rope_scaling: ropeScaling(file, get("rope.scaling.type"), number("rope.scaling.factor")),
+    },
+    file.name,
+  );
+  const factors = await ropeFactors(file, config.headDim);
+  return { ...config, outBias: has("blk.0.attn_output.bias"), ropeScaling: factors ?? config.ropeScaling };
+}
+
+function ropeScaling(
+  file: GgufFile,
+  type: unknown,
+  factor: number | undefined,
+): Record<string, unknown> | undefined {
+  if (type === undefined || type === "none") return undefined;
+  if (type === "linear") return { rope_type: "linear", factor };
+  throw new CheckpointError(
+    "config",
+    `${file.name}: rope scaling type must be none or linear, got ${String(type).slice(0, 40)}.`,
+  );
+}
+
+async function ropeFactors(file: GgufFile, headDim: number): Promise<RopeScaling | undefined> {
+  const tensor = file.tensors.get("rope_freqs.weight");
+  if (tensor === undefined) return undefined;
+  if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== headDim / 2) {
+    throw new CheckpointError(
+      "config",
+      `${file.name}: rope_freqs.weight must be F32 [${headDim / 2}], got ${tensor.type} [${tensor.shape.join(", ")}].`,
+    );
+  }
+  const bytes = await file.readBytes(tensor.name);
+  const factors = [...new Float32Array(bytes.slice().buffer)];
+  if (!factors.every((factor) => Number.isFinite(factor) && factor > 0))
+    throw new CheckpointError("config", `${file.name}: rope_freqs.weight must hold positive numbers.`);
+  return { type: "factors", factors };
+}
+
+const parts: ReadonlyMap<string, string> = new Map([
+  ["attn_norm", "input_layernorm"],
+  ["attn_q", "self_attn.q_proj"],
+  ["attn_k", "self_attn.k_proj"],
+  ["attn_v", "self_attn.v_proj"],
+  ["attn_output", "self_attn.o_proj"],
+  ["ffn_norm", "post_attention_layernorm"],
+  ["ffn_gate", "mlp.gate_proj"],
+  ["ffn_up", "mlp.up_proj"],
+  ["ffn_down", "mlp.down_proj"],
+]);
+
+const whole: ReadonlyMap<string, string | undefined> = new Map([
+  ["token_embd.weight", "model.embed_tokens.weight"],
+  ["output_norm.weight", "model.norm.weight"],
+  ["output.weight", "lm_head.weight"],
+  ["rope_freqs.weight", undefined],
+]);
+
+/** Hugging Face's name of a tensor of a GGUF file; itself where it is unknown, undefined where it is no weight. */
+export function ggufToHfName(name: string): string | undefined {
+  if (whole.has(name)) return whole.get(name);
+  const [blk, index, part, kind, ...rest] = name.split(".");
+  const own = parts.get(part ?? "");
+  if (blk !== "blk" || own === undefined || kind === undefined || rest.length > 0) return name;
+  return `model.layers.${index}.${own}.${kind}`;
+}
+
+/** The weights of a GGUF file of a Llama-type model, by Hugging Face's names and in its order of rows. */
+export function llamaGgufWeights(file: GgufFile, config: LlamaConfig): WeightSource {
+  const permuted = file.metadata.get("general.architecture") === "llama";
+  return ggufWeights(file, {
+    rename: ggufToHfName,
+    restore(name, values, shape) {
+      if (!permuted) return values;
+      if (name.includes(".q_proj.")) return unpermuteRows(values, shape, config.numAttentionHeads);
+      if (name.includes(".k_proj.")) return unpermuteRows(values, shape, config.numKeyValueHeads);
+      return values;
+    },
+  });
+}
+
+/**
+ * llama.cpp stores the rows of each query and key head interleaved (0, d/2, 1, d/2 + 1, …), since it rotates
+ * neighbours; transformers rotates halves. This puts the rows back.
+ */
+export function unpermuteRows(values: Float32Array, shape: readonly number[], heads: number): Float32Array {
+  const rows = shape[0];
+  const width = values.length / rows;
+  const headDim = rows / heads;
+  const half = headDim / 2;
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    const head = Math.floor(row / headDim);
+    const within = row % headDim;
+    const source = head * headDim + (within < half ? 2 * within : 2 * (within - half) + 1);
+    result.set(values.subarray(source * width, (source + 1) * width), row * width);
+  }
+  return result;
+}

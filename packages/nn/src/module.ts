@@ -1,0 +1,175 @@
+import { bytesPer, fromArray, show, type Tensor } from "@graft/tensor";
+import { CheckpointError } from "./errors.ts";
+import { Parameter } from "./parameter.ts";
+
+/**
+ * A tree of named parameters with a `forward`. Children and parameters are found by looking at the module's own
+ * properties each time, so replacing a layer is an assignment. Names inside a model are the checkpoint's names.
+ */
+export abstract class Module {
+  /** Dropout is active. Set by `train` and `eval`. */
+  training = true;
+
+  abstract forward(...args: never[]): unknown;
+
+  /** The modules directly below, with their property names; items of lists as `layers.0`. */
+  *namedChildren(): Generator<[string, Module]> {
+    for (const [name, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [name, value];
+      else if (Array.isArray(value)) {
+        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
+      }
+    }
+  }
+
+  /** This module ("") and all below, parents first, with dotted paths. */
+  *namedModules(prefix = ""): Generator<[string, Module]> {
+    yield [prefix, this];
+    for (const [name, child] of this.namedChildren())
+      yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`);
+  }
+
+  /** Every parameter below with its path. One that is shared (tied weights) comes once, under its first name. */
+  *namedParameters(): Generator<[string, Parameter]> {
+    const seen = new Set<Parameter>();
+    for (const [path, module] of this.namedModules()) {
+      for (const [name, value] of Object.entries(module)) {
+        if (!(value instanceof Parameter) || seen.has(value)) continue;
+        seen.add(value);
+        yield [path === "" ? name : `${path}.${name}`, value];
+      }
+    }
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters()].map(([, parameter]) => parameter);
+  }
+
+  /** Parameters by path, as they are (not copies). */
+  stateDict(): Map<string, Parameter> {
+    return new Map(this.namedParameters());
+  }
+
+  /**
+   * Copies values into the parameters of the same names. All problems are reported at once: missing, unexpected (both
+   * only where `strict`), wrong shape. Nothing is changed unless everything fits. Values are converted to the dtype here.
+   */
+  async loadStateDict(
+    state: ReadonlyMap<string, Tensor>,
+    { strict = true }: { strict?: boolean } = {},
+  ): Promise<void> {
+    const own = this.stateDict();
+    const problems: string[] = [];
+    for (const [name, parameter] of own) {
+      const given = state.get(name);
+      if (given === undefined) {
+        if (strict) problems.push(`${name}: missing`);
+      } else if (show(given.shape) !== show(parameter.shape))
+        problems.push(`${name}: expected ${show(parameter.shape)}, got ${show(given.shape)}`);
+    }
+    if (strict)
+      for (const name of state.keys()) if (!own.has(name)) problems.push(`${name}: not in this model`);
+    if (problems.length > 0) throw new CheckpointError("loadStateDict", listed(problems));
+    for (const [name, parameter] of own) {
+      const given = state.get(name);
+      if (given !== undefined) await copyValues(parameter, given);
+    }
+  }
+
+  /** Switches this module and all below to training (dropout active). */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode;
+    return this;
+  }
+
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Stops training of every parameter below. Returns this. */
+  freeze(): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = false;
+    return this;
+  }
+
+  unfreeze(): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = true;
+    return this;
+  }
+
+  /** Forgets the gradients of every parameter below. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = undefined;
+    }
+  }
+
+  /** The module at a dotted path; "" is this one. Throws RangeError where there is none. */
+  get(path: string): Module {
+    for (const [name, module] of this.namedModules()) if (name === path) return module;
+    throw new RangeError(
+      `Module.get: there is no module "${path}". Its children are: ${[...this.namedChildren()].map(([name]) => name).join(", ")}.`,
+    );
+  }
+
+  /** Puts another module at a dotted path and returns the old one, which is not disposed. */
+  replace(path: string, module: Module): Module {
+    for (const [parentPath, parent] of this.namedModules()) {
+      for (const [name, child] of parent.namedChildren()) {
+        if ((parentPath === "" ? name : `${parentPath}.${name}`) !== path) continue;
+        parent.setChild(name, module);
+        return child;
+      }
+    }
+    throw new RangeError(`Module.replace: there is no module "${path}".`);
+  }
+
+  /** Puts a module where `namedChildren` names one. Modules that name their children otherwise override both. */
+  setChild(name: string, module: Module): void {
+    const [property, index] = name.split(".");
+    if (index === undefined) Reflect.set(this, property, module);
+    else Reflect.set(Object(Reflect.get(this, property)), index, module);
+  }
+
+  /** Number of values, all and those that are trained. */
+  parameterCount(): { total: number; trainable: number } {
+    let total = 0;
+    let trainable = 0;
+    for (const parameter of this.parameters()) {
+      total += parameter.size;
+      if (parameter.requiresGrad) trainable += parameter.size;
+    }
+    return { total, trainable };
+  }
+
+  /** Bytes of all parameters. */
+  parameterBytes(): number {
+    return this.parameters().reduce((sum, parameter) => sum + parameter.size * bytesPer(parameter.dtype), 0);
+  }
+
+  /** Frees every parameter below and its gradient. The module cannot be used afterwards. */
+  dispose(): void {
+    this.zeroGrad();
+    for (const parameter of this.parameters()) parameter.dispose();
+  }
+}
+
+/** "3 problems" and one a line, sorted. */
+export function listed(problems: readonly string[]): string {
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  return `${count}\n${[...problems]
+    .sort()
+    .map((problem) => `  ${problem}`)
+    .join("\n")}`;
+}
+
+async function copyValues(target: Parameter, source: Tensor): Promise<void> {
+  if (source.dtype === target.dtype) {
+    target.upload(await source.toBits());
+    return;
+  }
+  const converted = fromArray(target.device, await source.toArray(), target.shape, { dtype: target.dtype });
+  target.upload(await converted.toBits());
+  converted.dispose();
+}

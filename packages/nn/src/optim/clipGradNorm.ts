@@ -1,0 +1,43 @@
+import { add, div, keep, minimum, mul, noGrad, scope, sqrt, square, sum, type Tensor } from "@graft/tensor";
+import type { Parameter } from "../parameter.ts";
+
+/**
+ * The norm of all gradients together, `sqrt(Σ g²)`, as a scalar on the device; parameters without one count as 0.
+ * Reading it is up to the caller.
+ */
+export function gradNorm(parameters: readonly Parameter[]): Tensor {
+  return noGrad(() =>
+    scope(() => {
+      const squares = parameters.flatMap(({ grad }) => (grad === undefined ? [] : [sum(square(grad))]));
+      if (squares.length === 0)
+        throw new RangeError("gradNorm: no parameter has a gradient. Was backward called?");
+      return sqrt(squares.reduce((a, b) => add(a, b)));
+    }),
+  );
+}
+
+/**
+ * Scales all gradients so that their joint norm is at most `maxNorm`, without reading anything back:
+ * the factor is min(1, maxNorm / (norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`. Returns the norm before.
+ */
+export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number): Tensor {
+  if (!(maxNorm > 0)) throw new RangeError(`clipGradNorm: maxNorm must be above 0, got ${maxNorm}.`);
+  return noGrad(() =>
+    scope(() => {
+      const norm = gradNorm(parameters);
+      const factor = minimum(div(maxNorm, add(norm, 1e-6)), 1);
+      for (const parameter of parameters) {
+        const { grad } = parameter;
+        if (grad === undefined) continue;
+        parameter.grad = keepScaled(grad, factor);
+      }
+      return norm;
+    }),
+  );
+}
+
+function keepScaled(grad: Tensor, factor: Tensor): Tensor {
+  const scaled = keep(mul(grad, factor));
+  grad.dispose();
+  return scaled;
+}

@@ -1,0 +1,167 @@
+import { basename } from "node:path";
+import { injectLora, saveAdapter, trainableSummary } from "@graft/lora";
+import type { LlamaForCausalLM } from "@graft/nn";
+import { type FileContent, writeFolderAtomic } from "@graft/nn/node";
+import { Generator } from "@graft/tensor";
+import type { FinetuneOptions } from "../args/options.ts";
+import { stepsForEpochs, trainingBatches } from "../dataset/batching.ts";
+import { type Dataset, datasetNotices } from "../dataset/example.ts";
+import { readData } from "../dataset/read.ts";
+import { demoOf } from "../demo.ts";
+import { openDevice } from "../device.ts";
+import { type OpenedAdapter, openAdapter } from "../model/adapter.ts";
+import { openModel } from "../model/open.ts";
+import type { OpenedModel } from "../model/opened.ts";
+import { modelFiles } from "../model/write.ts";
+import { checkOut } from "../out.ts";
+import type { Output } from "../output.ts";
+import { Progress } from "../progress.ts";
+import type { RunContext } from "../run.ts";
+import { evaluate } from "../train/evaluate.ts";
+import { DivergedError, type TrainingResult, train } from "../train/trainer.ts";
+
+/** `graft finetune`: trains an adapter (or every parameter) on a text and writes it to `--out`. */
+export async function runFinetune(
+  given: FinetuneOptions,
+  output: Output,
+  context: RunContext,
+): Promise<void> {
+  const demo = given.source.demo ? demoOf(given, given.source) : undefined;
+  const options = demo?.options ?? given;
+  const { model: modelPath, data, out } = demo?.source ?? sourceOf(given);
+  await checkOut("finetune", out, options.force);
+  const opened = await openModel(modelPath, { tokenizer: options.tokenizer });
+  const adapter = options.trained.kind === "from" ? await openAdapter(options.trained.adapter) : undefined;
+  const dataset = await readWith(opened, options, data, "train", output);
+  const evalData =
+    options.evalData === undefined
+      ? undefined
+      : await readWith(opened, options, options.evalData, "eval", output);
+  const { device, name } = await openDevice(options.device, output.notice);
+  const model = await opened.load(device);
+  await prepare(model, options, adapter);
+  const steps =
+    "steps" in options.length
+      ? options.length.steps
+      : stepsForEpochs(dataset.examples.length, options.length.epochs, options.batchSize, options.accumulate);
+  const { trainable, total } = model.parameterCount();
+  output.notice(trainableSummary(model));
+  output.event({ event: "start", trainable, total, device: name, steps });
+
+  const measure = async (step: number): Promise<void> => {
+    if (evalData === undefined) return;
+    model.eval();
+    const { loss, perplexity } = await evaluate(model, evalData.examples);
+    output.event({ event: "eval", step, loss, perplexity });
+    output.notice(
+      `${step === 0 ? "before" : "after"} training: held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`,
+    );
+  };
+  const save = async (): Promise<void> =>
+    writeFolderAtomic(out, await filesOf(model, opened, options), { force: options.force });
+
+  await measure(0);
+  await demo?.sample(model, opened, "before", output);
+  model.train();
+  const result = await runTraining(model, dataset, options, steps, output, context, save, out);
+  await save();
+  if (!result.interrupted) {
+    await measure(result.steps);
+    await demo?.sample(model, opened, "after", output);
+  }
+  const verb = result.interrupted ? "Stopped" : "Done";
+  output.result(
+    { event: "done", steps: result.steps, loss: result.loss, out },
+    `${verb} after ${result.steps} steps with loss ${result.loss.toFixed(4)}. ${options.trained.kind === "full" ? "The model" : "The adapter"} is in ${out}.`,
+  );
+}
+
+function sourceOf({ source }: FinetuneOptions): { model: string; data: string; out: string } {
+  if (source.demo) throw new Error("internal: the demo brings its own source");
+  return source;
+}
+
+async function readWith(
+  opened: OpenedModel,
+  options: FinetuneOptions,
+  path: string,
+  use: "train" | "eval",
+  output: Output,
+): Promise<Dataset> {
+  const { sequenceLength } = options;
+  const dataset = await readData(path, {
+    sequenceLength,
+    vocabSize: opened.vocabSize,
+    tokenizer: () => opened.tokenizer(),
+    use,
+  });
+  for (const notice of datasetNotices(basename(path), dataset, sequenceLength)) output.notice(notice);
+  return dataset;
+}
+
+/** Decides what is trained: a new adapter, one that exists, or every parameter. */
+async function prepare(
+  model: LlamaForCausalLM,
+  { trained, seed }: FinetuneOptions,
+  adapter: OpenedAdapter | undefined,
+): Promise<void> {
+  if (trained.kind === "full") model.unfreeze();
+  else if (trained.kind === "new") {
+    const { rank, alpha, dropout, target } = trained;
+    const targetModules = target === "all-linear" ? target : [...target];
+    injectLora(
+      model,
+      { rank, alpha, dropout, targetModules, taskType: "CAUSAL_LM" },
+      { generator: new Generator(seed) },
+    );
+  } else await adapter?.inject(model, { trainable: true, generator: new Generator(seed) });
+}
+
+async function filesOf(
+  model: LlamaForCausalLM,
+  opened: OpenedModel,
+  { trained }: FinetuneOptions,
+): Promise<Map<string, FileContent>> {
+  if (trained.kind === "full") return modelFiles(model, opened, opened.baseDtype);
+  return new Map(await saveAdapter(model, { baseModel: opened.path }));
+}
+
+async function runTraining(
+  model: LlamaForCausalLM,
+  dataset: Dataset,
+  options: FinetuneOptions,
+  steps: number,
+  output: Output,
+  context: RunContext,
+  save: () => Promise<void>,
+  out: string,
+): Promise<TrainingResult> {
+  const { batchSize, accumulate, shuffle, seed } = options;
+  const progress = new Progress(output.progress, steps);
+  try {
+    return await train(
+      model,
+      trainingBatches(dataset.examples, { batchSize, accumulate, shuffle, seed }),
+      { ...options, steps, signal: context.handleInterrupt() },
+      ({ seconds, ...report }) => {
+        output.event({ event: "step", ...report });
+        progress.update({
+          step: report.step,
+          steps,
+          loss: report.loss,
+          tokensPerSecond: report.tokensPerSecond,
+          seconds,
+        });
+      },
+    );
+  } catch (error) {
+    progress.finish();
+    if (error instanceof DivergedError && error.updates > 0) {
+      await save();
+      output.notice(`The adapter of step ${error.updates}, the last with a finite loss, is in ${out}.`);
+    }
+    throw error;
+  } finally {
+    progress.finish();
+  }
+}

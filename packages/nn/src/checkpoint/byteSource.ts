@@ -18,7 +18,11 @@ export interface ByteSource {
 
 /** Bytes that are in memory already; reading gives views, not copies. */
 export function bytesSource(data: Uint8Array | ArrayBuffer, name = "bytes"): ByteSource {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  // Node's Buffer is a Uint8Array whose slice() does not copy, so it is not handed on.
+  const bytes =
+    data instanceof Uint8Array
+      ? new Uint8Array(data.buffer, data.byteOffset, data.length)
+      : new Uint8Array(data);
   return {
     size: bytes.length,
     name,

@@ -65,5 +65,5 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
 }
 
 function aligned(bytes: Uint8Array): Uint8Array {
-  return bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  return bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
 }

@@ -74,7 +74,7 @@ async function ropeFactors(file: GgufFile, headDim: number): Promise<RopeScaling
     );
   }
   const bytes = await file.readBytes(tensor.name);
-  const factors = [...new Float32Array(bytes.slice().buffer)];
+  const factors = [...new Float32Array(new Uint8Array(bytes).buffer)];
   if (!factors.every((factor) => Number.isFinite(factor) && factor > 0))
     throw new CheckpointError("config", `${file.name}: rope_freqs.weight must hold positive numbers.`);
   return { type: "factors", factors };

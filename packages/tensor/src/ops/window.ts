@@ -29,7 +29,7 @@ interface ReadAttrs extends Window {
 }
 
 const readOp: Op<ReadAttrs> = {
-  name: "window",
+  name: "slice",
   raw: true,
   infer: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   cpu([x], [out], attrs) {
@@ -43,7 +43,7 @@ const readOp: Op<ReadAttrs> = {
 
 /** As `readOp` where the window's values follow each other from one place on: shares the storage. */
 const viewOp: Op<ReadAttrs> = {
-  name: "window",
+  name: "slice",
   infer: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   view: ([x], attrs) => walkOf(x.shape, attrs.shape, attrs).offset,
   gradient: ({ inputs: [x], dy, attrs }) => [place(dy, x.shape, attrs)],
@@ -56,7 +56,7 @@ interface PlaceAttrs extends Window {
 }
 
 const placeOp: Op<PlaceAttrs> = {
-  name: "place",
+  name: "pad",
   raw: true,
   infer: ([x], { shape }) => [{ shape, dtype: x.dtype }],
   cpu([x], [out], attrs) {
@@ -126,12 +126,10 @@ export function place(x: Tensor, shape: Shape, { starts, steps }: Window, value 
   return apply(placeOp, [x], { shape, starts, steps, value })[0];
 }
 
+const cloneOp: Op<ReadAttrs> = { ...readOp, name: "clone", gradient: ({ dy }) => [dy] };
+
 /** The same values in a storage of their own, in the same type. The gradient passes unchanged. */
 export function clone(x: Tensor): Tensor {
-  const attrs = {
-    shape: x.shape,
-    starts: x.shape.map(() => 0),
-    steps: x.shape.map(() => 1),
-  };
-  return apply(readOp, [x], attrs)[0];
+  const attrs = { shape: x.shape, starts: x.shape.map(() => 0), steps: x.shape.map(() => 1) };
+  return apply(cloneOp, [x], attrs)[0];
 }

@@ -2,7 +2,7 @@ import { type Device, DeviceError, openCpu } from "@graft/tensor";
 import { type AdapterSearch, findAdapter, openFound, searchAdapters } from "@graft/tensor/node";
 
 /** The device that a verb computes on. */
-export interface OpenedDevice {
+export interface OpenedDevice extends Disposable {
   readonly device: Device;
   /** The adapter's or the machine's name, for people. */
   readonly name: string;
@@ -38,7 +38,7 @@ export async function openDevice(
 }
 
 function named(device: Device): OpenedDevice {
-  return { device, name: device.name };
+  return { device, name: device.name, [Symbol.dispose]: () => device.close() };
 }
 
 function reasonsOf({ refused }: AdapterSearch): string {

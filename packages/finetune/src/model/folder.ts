@@ -36,6 +36,7 @@ export async function openModelFolder(path: string, options: OpenModelOptions): 
     companionFiles: () => folderCompanions(path, tokenizer),
     configJson: (dtype) => withDtype(json, dtype),
     close: () => weights.close(),
+    [Symbol.asyncDispose]: () => weights.close(),
   };
 }
 

@@ -43,6 +43,7 @@ export async function openModelGguf(path: string, options: OpenModelOptions): Pr
         return json;
       },
       close: () => file.close(),
+      [Symbol.asyncDispose]: () => file.close(),
     };
   } catch (error) {
     await source.close?.();

@@ -1,9 +1,10 @@
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { refusePickle } from "@graft/nn/checkpoint";
 import { GraftError, quote } from "../errors.ts";
 import { openModelFolder } from "./folder.ts";
 import { openModelGguf } from "./gguf.ts";
+import { isGguf } from "./magic.ts";
 import type { OpenedModel, OpenModelOptions } from "./opened.ts";
 
 /**
@@ -19,7 +20,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
     );
   }
   if (found.isDirectory()) return openModelFolder(path, options);
-  if (found.isFile() && (path.toLowerCase().endsWith(".gguf") || (await startsWithGguf(path)))) {
+  if (found.isFile() && (await isGguf(path))) {
     return openModelGguf(path, options);
   }
   refusePickle(basename(path));
@@ -27,15 +28,4 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
   throw new GraftError(
     `model: ${shown} must be a Hugging Face folder or a .gguf file, got another file. ${inFolder ? "Give the folder that it is in." : "Check the path."}`,
   );
-}
-
-async function startsWithGguf(path: string): Promise<boolean> {
-  const file = await open(path);
-  try {
-    const bytes = new Uint8Array(4);
-    await file.read(bytes, 0, 4, 0);
-    return new TextDecoder("latin1").decode(bytes) === "GGUF";
-  } finally {
-    await file.close();
-  }
 }

@@ -17,7 +17,7 @@ export interface OpenModelOptions {
 }
 
 /** A model whose configuration was read and checked; its weights and tokenizer are read when they are asked for. */
-export interface OpenedModel {
+export interface OpenedModel extends AsyncDisposable {
   /** As it was given. */
   readonly path: string;
   readonly kind: "folder" | "gguf";

@@ -4,7 +4,7 @@ import { recordGenerators, replayGenerators, type Snapshot } from "../random/gen
 import { currentScope, scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { enableGrad, isGradEnabled } from "./gradMode.ts";
-import { reachable } from "./node.ts";
+import { nextNodeId, reachable, type Variable } from "./node.ts";
 import { gradients } from "./tape.ts";
 
 interface Segment {
@@ -51,21 +51,21 @@ export function checkpoint<T extends Tensor | readonly Tensor[]>(
   let single = true;
   const { outputs, parameters, random } = scope(() => {
     const own = inputs.map((input) => fresh(input, input.requiresGrad));
+    const start = nextNodeId();
     const { result, before } = recordGenerators(() => {
       const raw = fn(...own);
       single = "isGraftTensor" in raw;
       return single ? [raw as Tensor] : (raw as readonly Tensor[]);
     });
     const ownVariables = new Set(own.map((input) => input.variable));
+    // What fn uses from outside: leaves, and values that were made before it. Their history is not run again.
+    const isOutside = ({ node, requiresGrad }: Variable): boolean =>
+      requiresGrad && (node === undefined || node.id < start);
+    const segment = [...reachable(result.map((output) => output.variable))].filter(({ id }) => id >= start);
     const leaves = new Map(
-      [...reachable(result.map((output) => output.variable))].flatMap((node) =>
-        node.inputs
-          .filter(
-            ({ variable }) =>
-              variable.node === undefined && variable.requiresGrad && !ownVariables.has(variable),
-          )
-          .map((input) => [input.variable, input] as const),
-      ),
+      [...result, ...segment.flatMap((node) => node.inputs)]
+        .filter(({ variable }) => isOutside(variable) && !ownVariables.has(variable))
+        .map((input) => [input.variable, input] as const),
     );
     return {
       outputs: result.map((output) => output.detach()),

@@ -19,6 +19,11 @@ interface Saved {
 
 let nextId = 0;
 
+/** The id that the next record gets: records from here on are newer than all that exist. */
+export function nextNodeId(): number {
+  return nextId;
+}
+
 /** One recorded op: its inputs and outputs, and the values that its gradient needs. */
 export class Node {
   /** Rises with every record, so that a descending walk is a topological order. */
@@ -76,8 +81,8 @@ export class Node {
   }
 }
 
-/** The recorded nodes that can be reached from `variables`, unordered. */
-export function reachable(variables: Iterable<Variable>): Set<Node> {
+/** The recorded nodes that can be reached from `variables`, unordered; what lies behind `stop` is left out. */
+export function reachable(variables: Iterable<Variable>, stop?: ReadonlySet<Variable>): Set<Node> {
   const seen = new Set<Node>();
   const stack: Node[] = [];
   const visit = (node: Node | undefined): void => {
@@ -87,7 +92,7 @@ export function reachable(variables: Iterable<Variable>): Set<Node> {
   };
   for (const variable of variables) visit(variable.node);
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    for (const input of node.inputs) visit(input.variable.node);
+    for (const { variable } of node.inputs) if (!stop?.has(variable)) visit(variable.node);
   }
   return seen;
 }

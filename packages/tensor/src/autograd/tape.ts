@@ -5,7 +5,7 @@ import { sumTo } from "../ops/sum.ts";
 import { currentScope, keep, scope } from "../scope.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { enableGrad, noGrad } from "./gradMode.ts";
+import { enableGrad, isGradEnabled, noGrad } from "./gradMode.ts";
 import { type Node, reachable, type Variable } from "./node.ts";
 
 export interface BackwardOptions {
@@ -81,10 +81,14 @@ export interface Seed {
   readonly gradient: Tensor;
 }
 
-/** Gradients of several seeds together by `inputs`; undefined for inputs that none depends on. For ops that recompute. */
+/**
+ * Gradients of several seeds together by `inputs`; undefined for inputs that none depends on. For ops that recompute: the
+ * inputs count as leaves, and what was recorded before them is left alone.
+ */
 export function gradients(seeds: readonly Seed[], inputs: readonly Tensor[]): (Tensor | undefined)[] {
   return noGrad(() => {
-    const results = walk(seeds, {}, new Set(inputs.map((input) => input.variable)));
+    const leaves = new Set(inputs.map((input) => input.variable));
+    const results = walk(seeds, {}, leaves, leaves);
     return inputs.map((input) => results.get(input.variable));
   });
 }
@@ -117,6 +121,7 @@ function walk(
   seeds: readonly Seed[],
   options: BackwardOptions,
   wanted: ReadonlySet<Variable> | undefined,
+  stop?: ReadonlySet<Variable>,
 ): Map<Variable, Tensor> {
   const retain = options.retainGraph ?? options.createGraph ?? false;
   const found = new Map<Variable, Tensor>();
@@ -125,7 +130,8 @@ function walk(
     found.set(tensor.variable, before === undefined ? another(gradient) : add(before, gradient));
   }
   const kept = new Map<Variable, Tensor>();
-  const nodes = [...reachable(seeds.map(({ tensor }) => tensor.variable))].sort((a, b) => b.id - a.id);
+  const starts = seeds.map(({ tensor }) => tensor.variable).filter((variable) => !stop?.has(variable));
+  const nodes = [...reachable(starts, stop)].sort((a, b) => b.id - a.id);
   const useful = wanted === undefined ? undefined : leadingTo(nodes, wanted);
   for (const node of nodes) {
     const dys = node.outputs.map((output) => found.get(output.variable));
@@ -145,8 +151,8 @@ function walk(
     if (!retain) node.release();
   }
   for (const [variable, gradient] of found) {
-    if (variable.node === undefined && (wanted === undefined || wanted.has(variable)))
-      kept.set(variable, gradient);
+    const isLeaf = variable.node === undefined || stop?.has(variable) === true;
+    if (isLeaf && (wanted === undefined || wanted.has(variable))) kept.set(variable, gradient);
   }
   return kept;
 }
@@ -174,7 +180,7 @@ function leadingTo(nodes: readonly Node[], wanted: ReadonlySet<Variable>): Set<N
 function step(
   node: Node,
   dys: readonly (Tensor | undefined)[],
-  gradients: Map<Variable, Tensor>,
+  found: Map<Variable, Tensor>,
   useful: ReadonlySet<Node> | undefined,
   wanted: ReadonlySet<Variable> | undefined,
 ): void {
@@ -192,18 +198,23 @@ function step(
   const dxs = scope(() => {
     const dy = dys[0] ?? onesLike(node.outputs[0], 0);
     const results = rule({ inputs: node.inputs, outputs: node.outputs, dys, dy, attrs: node.attrs, needs });
+    // What the rule did not make is freed by its owner: the gradient gets a handle of its own.
+    const foreign = new Set([...dys, ...node.inputs, ...node.outputs]);
     return node.inputs.map((input, i) => {
       const dx = results[i];
       if (!needs[i] || dx === undefined) return undefined;
       const summed = sumTo(dx, input.shape);
-      return dys.includes(summed) || results.indexOf(dx) !== i ? another(summed) : summed;
+      const isShared = foreign.has(summed) || results.indexOf(dx) !== i;
+      return isShared ? another(summed) : summed;
     });
   });
   node.inputs.forEach((input, i) => {
     const dx = dxs[i];
     if (dx === undefined) return;
-    const before = gradients.get(input.variable);
-    if (before === undefined) gradients.set(input.variable, dx);
-    else gradients.set(input.variable, add(before, dx));
+    const before = found.get(input.variable);
+    found.set(input.variable, before === undefined ? dx : add(before, dx));
+    if (before === undefined || isGradEnabled()) return;
+    before.dispose();
+    dx.dispose();
   });
 }

@@ -1,4 +1,3 @@
-import { noGrad } from "../autograd/gradMode.ts";
 import { grad } from "../autograd/tape.ts";
 import { fromArray } from "../create.ts";
 import { DTypeError } from "../errors.ts";
@@ -47,10 +46,13 @@ export async function gradcheck(
   for (const dx of found) dx?.dispose();
 
   const f = async (values: readonly Float64Array[]): Promise<number> => {
-    const loss = noGrad(() =>
-      scope(() =>
-        weighted(inputs.map(({ device, shape, dtype }, k) => fromArray(device, values[k], shape, { dtype }))),
-      ),
+    // Recorded, so that fn may itself ask for gradients.
+    const loss = scope(() =>
+      weighted(
+        inputs.map(({ device, shape, dtype, requiresGrad }, k) =>
+          fromArray(device, values[k], shape, { dtype, requiresGrad }),
+        ),
+      ).detach(),
     );
     const value = await loss.item();
     loss.dispose();

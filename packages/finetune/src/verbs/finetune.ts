@@ -29,7 +29,18 @@ export async function runFinetune(
   const demo = given.source.demo ? demoOf(given, given.source) : undefined;
   const options = demo?.options ?? given;
   const { model: modelPath, data, out } = demo?.source ?? sourceOf(given);
-  await checkOut("finetune", out, options.force);
+  const read = [
+    modelPath,
+    data,
+    options.evalData,
+    options.trained.kind === "from" ? options.trained.adapter : undefined,
+  ];
+  await checkOut(
+    "finetune",
+    out,
+    options.force,
+    read.filter((path) => path !== undefined),
+  );
   const opened = await openModel(modelPath, { tokenizer: options.tokenizer });
   const adapter = options.trained.kind === "from" ? await openAdapter(options.trained.adapter) : undefined;
   const dataset = await readWith(opened, options, data, "train", output);
@@ -123,7 +134,7 @@ async function filesOf(
   { trained }: FinetuneOptions,
 ): Promise<Map<string, FileContent>> {
   if (trained.kind === "full") return modelFiles(model, opened, opened.baseDtype);
-  return new Map(await saveAdapter(model, { baseModel: opened.path }));
+  return new Map(await saveAdapter(model, { baseModelNameOrPath: opened.path }));
 }
 
 async function runTraining(

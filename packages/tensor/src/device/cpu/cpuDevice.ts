@@ -1,10 +1,11 @@
-import { arrayOf, type DType, isHalf, type TypedArray } from "../../dtype.ts";
+import { bytesPer, type DType, isHalf, type TypedArray } from "../../dtype.ts";
 import { DeviceError, internal, OutOfMemoryError } from "../../errors.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../formats/half.ts";
 import type { CpuArray, Op } from "../../ops/op.ts";
 import { show, sizeOf } from "../../shape.ts";
 import type { Counters, Device, MemoryInfo, View } from "../device.ts";
 import { Storage } from "../storage.ts";
+import { ArrayPool } from "./arrayPool.ts";
 
 export interface CpuOptions {
   /**
@@ -18,10 +19,12 @@ export interface CpuOptions {
 
 class CpuStorage extends Storage {
   values: TypedArray | undefined;
+  readonly dtype: DType;
 
-  constructor(device: Device, values: TypedArray) {
+  constructor(device: Device, dtype: DType, values: TypedArray) {
     super(device, values.byteLength);
     this.values = values;
+    this.dtype = dtype;
   }
 }
 
@@ -39,6 +42,7 @@ export class CpuDevice implements Device {
   };
   readonly #fast: boolean;
   readonly #maxBytes: number;
+  readonly #pool = new ArrayPool();
   #live = 0;
   #buffers = 0;
   #peak = 0;
@@ -51,23 +55,22 @@ export class CpuDevice implements Device {
   }
 
   allocate(dtype: DType, size: number): Storage {
-    return this.#hold(arrayOf(dtype, size));
-  }
-
-  #hold(values: TypedArray): Storage {
     if (this.#closed) throw new DeviceError("cpu", "the device was closed. Open another one.");
-    const wanted = values.byteLength;
+    const wanted = size * bytesPer(dtype);
     if (this.#live + wanted > this.#maxBytes) {
       throw new OutOfMemoryError(
         "cpu",
         `${wanted} bytes do not fit: ${this.#live} of ${this.#maxBytes} are in use. Use a smaller batch or a shorter sequence.`,
       );
     }
+    const values = this.#pool.take(dtype, size);
     this.#live += wanted;
     this.#buffers++;
     this.#peak = Math.max(this.#peak, this.#live);
+    // What is live and what is pooled together stay within the most that was ever live.
+    this.#pool.shrink(this.#peak - this.#live);
     this.counters.buffersCreated++;
-    return new CpuStorage(this, values);
+    return new CpuStorage(this, dtype, values);
   }
 
   upload(storage: Storage, values: TypedArray): void {
@@ -102,6 +105,7 @@ export class CpuDevice implements Device {
   free(storage: Storage): void {
     if (!(storage instanceof CpuStorage))
       throw internal("a storage of another device was freed on the CPU device");
+    if (storage.values !== undefined && !this.#closed) this.#pool.give(storage.dtype, storage.values);
     storage.values = undefined;
     this.#live -= storage.bytes;
     this.#buffers--;
@@ -110,11 +114,17 @@ export class CpuDevice implements Device {
   checkDType(): void {}
 
   memory(): MemoryInfo {
-    return { liveBytes: this.#live, liveBuffers: this.#buffers, pooledBytes: 0, peakBytes: this.#peak };
+    return {
+      liveBytes: this.#live,
+      liveBuffers: this.#buffers,
+      pooledBytes: this.#pool.bytes,
+      peakBytes: this.#peak,
+    };
   }
 
   close(): void {
     this.#closed = true;
+    this.#pool.shrink(0);
   }
 }
 

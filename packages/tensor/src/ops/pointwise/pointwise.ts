@@ -7,7 +7,7 @@ import type { Kernel } from "../kernel.ts";
 import { apply, type CpuArray, type Meta, type Op } from "../op.ts";
 import { differentiate } from "./derivative.ts";
 import { type Expr, e, inputsOf, textOf } from "./expr.ts";
-import { CHUNK, type Program, prepare } from "./interpret.ts";
+import { type Program, prepare, prepareFast } from "./interpret.ts";
 import { primitives } from "./primitives.ts";
 import { print } from "./print.ts";
 
@@ -57,7 +57,8 @@ function build(
     const input = inputs[i];
     return input.kind === "input" && input.bool;
   };
-  let program: Program | undefined;
+  let plain: Program | undefined;
+  let vectors: Program | undefined;
   let gradients: GradientOps | undefined;
   const gradientOps = (): GradientOps => {
     gradients ??= makeGradients(spec, names, inputs, body, explicit());
@@ -93,9 +94,13 @@ function build(
       return [{ shape, dtype: isBool ? "bool" : common }];
     },
 
-    cpu(arrays, [out], params) {
-      program ??= prepare(body, inputs.length);
-      runOnCpu(program, arrays, out, params);
+    cpu(arrays, [out], params, { fast }) {
+      // An array of f64 stays with the engine's own functions, which are exact to its last bit.
+      const exact = !fast || arrays.some((array) => array.dtype === "f64");
+      if (exact) plain ??= prepare(body, inputs.length);
+      else vectors ??= prepareFast(body, inputs.length);
+      const program = exact ? plain : vectors;
+      if (program !== undefined) runOnCpu(program, arrays, out, params);
     },
 
     wgsl(views, [out], params) {
@@ -214,18 +219,19 @@ function runOnCpu(program: Program, arrays: readonly CpuArray[], out: CpuArray, 
     out.shape,
     arrays.map((array) => broadcastStrides(array.shape, out.shape)),
   );
+  program.start(size, params);
   arrays.forEach(({ data }, k) => {
-    if (sizes[k] === 1) program.inputs[k].fill(data[0], 0, Math.min(CHUNK, size));
+    if (sizes[k] === 1) program.inputs[k].fill(data[0], 0, Math.min(program.chunk, size));
   });
-  for (let start = 0; start < size; start += CHUNK) {
-    const n = Math.min(CHUNK, size - start);
+  for (let start = 0; start < size; start += program.chunk) {
+    const n = Math.min(program.chunk, size - start);
     for (let k = 0; k < arrays.length; k++) {
-      const chunk = program.inputs[k];
       if (sizes[k] === 1) continue;
+      const chunk = program.inputs[k];
       if (sizes[k] === size) readRun(chunk, 0, arrays[k].data, start, 1, n);
       else gather(chunk, arrays[k], start, n, walk.shape, walk.strides[k]);
     }
-    write(out.data, start, program.run(n, params), n);
+    write(out.data, start, program.run(n), n);
   }
 }
 
@@ -259,7 +265,10 @@ function gather(
   }
 }
 
-/** chunk[i …] = data[at, at + step, …], n values. Loops over one type of array are several times as fast as mixed ones. */
+/** Shorter runs are copied by a loop, since a call of `set` costs as much as some dozen values. */
+const SHORT = 32;
+
+/** chunk[i …] = data[at, at + step, …], n values. `set` converts f32 and f64 several times as fast as a loop does. */
 function readRun(
   chunk: Float64Array,
   i: number,
@@ -269,29 +278,14 @@ function readRun(
   n: number,
 ): void {
   if (step === 0) chunk.fill(data[at], i, i + n);
-  else if (data instanceof Float32Array) readF32(chunk, i, data, at, step, n);
-  else for (let k = 0; k < n; k++) chunk[i + k] = data[at + k * step];
-}
-
-function readF32(
-  chunk: Float64Array,
-  i: number,
-  data: Float32Array,
-  at: number,
-  step: number,
-  n: number,
-): void {
-  if (step === 1) for (let k = 0; k < n; k++) chunk[i + k] = data[at + k];
+  else if (step === 1 && n >= SHORT) chunk.set(data.subarray(at, at + n), i);
   else for (let k = 0; k < n; k++) chunk[i + k] = data[at + k * step];
 }
 
 function write(data: TypedArray, start: number, values: Float64Array, n: number): void {
-  if (data instanceof Float32Array) writeF32(data, start, values, n);
+  if (data instanceof Float32Array || data instanceof Float64Array)
+    data.set(n === values.length ? values : values.subarray(0, n), start);
   else for (let i = 0; i < n; i++) data[start + i] = values[i];
-}
-
-function writeF32(data: Float32Array, start: number, values: Float64Array, n: number): void {
-  for (let i = 0; i < n; i++) data[start + i] = values[i];
 }
 
 /** One invocation a value. Inputs of full size are read straight; the others through collapsed broadcast strides. */

@@ -57,7 +57,6 @@ export const get = (local: Local): Code => [0x20, ...unsigned(local)];
 export const set = (local: Local, value: Code): Code => [...value, 0x21, ...unsigned(local)];
 export const add = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
 export const mul = (a: Code, b: Code): Code => [...a, ...b, 0x6c];
-export const shiftLeft = (a: Code, bits: number): Code => [...a, ...int(bits), 0x74];
 
 /** `local += step` */
 export const advance = (local: Local, step: Code): Code => set(local, add(get(local), step));
@@ -75,7 +74,12 @@ export const loadSplat = (address: Code, offset = 0): Code => [
   2,
   ...unsigned(offset),
 ];
-export const loadFloat = (address: Code, offset = 0): Code => [...address, 0x2a, 2, ...unsigned(offset)];
+export const loadSplat64 = (address: Code, offset = 0): Code => [
+  ...address,
+  ...simd(10),
+  3,
+  ...unsigned(offset),
+];
 export const storeVector = (address: Code, value: Code, offset = 0): Code => [
   ...address,
   ...value,
@@ -83,20 +87,41 @@ export const storeVector = (address: Code, value: Code, offset = 0): Code => [
   2,
   ...unsigned(offset),
 ];
-export const storeFloat = (address: Code, value: Code, offset = 0): Code => [
-  ...address,
-  ...value,
-  0x38,
-  2,
-  ...unsigned(offset),
-];
 
-export const zeroVector: Code = [...simd(12), ...new Array<number>(16).fill(0)];
 export const addVectors = (a: Code, b: Code): Code => [...a, ...b, ...simd(0xe4)];
 export const mulVectors = (a: Code, b: Code): Code => [...a, ...b, ...simd(0xe6)];
-export const addFloats = (a: Code, b: Code): Code => [...a, ...b, 0x92];
-export const mulFloats = (a: Code, b: Code): Code => [...a, ...b, 0x94];
-export const lane = (vector: Code, index: number): Code => [...vector, ...simd(0x1f), index];
+
+/** Instructions on vectors of two float64, or on the bits of a vector, from their operands. */
+const vector =
+  (opcode: number) =>
+  (...operands: readonly Code[]): Code => [...operands.flat(), ...simd(opcode)];
+export const f64 = {
+  eq: vector(0x47),
+  ne: vector(0x48),
+  lt: vector(0x49),
+  gt: vector(0x4a),
+  le: vector(0x4b),
+  ge: vector(0x4c),
+  ceil: vector(0x74),
+  floor: vector(0x75),
+  nearest: vector(0x94),
+  abs: vector(0xec),
+  neg: vector(0xed),
+  sqrt: vector(0xef),
+  add: vector(0xf0),
+  sub: vector(0xf1),
+  mul: vector(0xf2),
+  div: vector(0xf3),
+} as const;
+export const bits = {
+  not: vector(0x4d),
+  and: vector(0x4e),
+  or: vector(0x50),
+  /** `choose(a, b, mask)`: the bits of a where the mask is 1, those of b elsewhere. */
+  choose: vector(0x52),
+  addInt64: vector(0xce),
+} as const;
+export const shiftLeftInt64 = (a: Code, by: number): Code => [...a, ...int(by), ...simd(0xcb)];
 
 /** Four floats out of the eight of `a` (0 to 3) and `b` (4 to 7). */
 export const shuffle = (a: Code, b: Code, lanes: readonly number[]): Code => [
@@ -117,17 +142,6 @@ export const loop = (local: Local, step: Code, end: Code, body: Code): Code => [
   0x49,
   0x0d,
   0,
-  0x0b,
-];
-
-/** `if (a < b) body`, unsigned. */
-export const whenLess = (a: Code, b: Code, body: Code): Code => [
-  ...a,
-  ...b,
-  0x49,
-  0x04,
-  noResult,
-  ...body,
   0x0b,
 ];
 

@@ -1,12 +1,6 @@
 import { encodeModule } from "./encoder.ts";
+import { instantiate } from "./instantiate.ts";
 import { COLUMNS, packColumnsKernel, packRowsKernel, ROWS, tilesKernel } from "./kernels.ts";
-
-// What is used of WebAssembly: the types for Node name it without its values, those of the DOM are not loaded.
-declare const WebAssembly: {
-  readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: object };
-};
 
 /** A matrix inside an array: one of the two strides is 1. */
 export interface Matrix {
@@ -75,10 +69,8 @@ function open(): Engine {
     packColumnsKernel("packColumns4", ROWS),
     packColumnsKernel("packColumns8", COLUMNS),
   ]);
-  const pages = Math.ceil(totalBytes / 65536);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
-  return { kernels: exports as Kernels, memory: new Float32Array(memory.buffer) }; // encoded above under these names
+  const { exports, buffer } = instantiate(bytes, totalBytes);
+  return { kernels: exports as Kernels, memory: new Float32Array(buffer) }; // encoded above under these names
 }
 
 /**

@@ -68,7 +68,8 @@ export class GpuDevice implements Device {
     this.gpu = gpu;
     this.name = name;
     this.#settle = options.settle ?? ((promise) => promise);
-    this.#pool = new BufferPool(gpu, this.counters, options.maxBytes ?? Number.POSITIVE_INFINITY);
+    const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
+    this.#pool = new BufferPool(gpu, this.counters, maxBytes, () => this.flush());
     this.#pipelines = new PipelineCache(gpu, this.counters);
     // UNIFORM | COPY_DST
     this.#ring = gpu.createBuffer({ size: SLOT * SLOTS, usage: 0x40 | 0x08 });

@@ -6,16 +6,19 @@ export class BufferPool {
   readonly #device: GPUDevice;
   readonly #counters: Counters;
   readonly #maxBytes: number;
+  readonly #beforeTrim: () => void;
   readonly #free = new Map<number, GPUBuffer[]>();
   pooledBytes = 0;
   liveBytes = 0;
   liveBuffers = 0;
   peakBytes = 0;
 
-  constructor(device: GPUDevice, counters: Counters, maxBytes: number) {
+  /** `beforeTrim` must submit recorded work: it may still use buffers that were freed after it was recorded. */
+  constructor(device: GPUDevice, counters: Counters, maxBytes: number, beforeTrim: () => void) {
     this.#device = device;
     this.#counters = counters;
     this.#maxBytes = maxBytes;
+    this.#beforeTrim = beforeTrim;
   }
 
   /** A buffer of at least `bytes`. Its contents are unspecified. */
@@ -62,6 +65,7 @@ export class BufferPool {
 
   /** Destroys every buffer that waits. */
   trim(): void {
+    this.#beforeTrim();
     for (const buffers of this.#free.values()) for (const buffer of buffers) buffer.destroy();
     this.#free.clear();
     this.pooledBytes = 0;

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
-import { normalization } from "./normalize.ts";
+import { checkAffine, normalization } from "./normalize.ts";
 import { apply } from "./op.ts";
 
 const layerNormOp = normalization("layerNorm", true);
@@ -19,7 +19,9 @@ const layerNormOp = normalization("layerNorm", true);
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
   if (weight === undefined) {
     const unit = apply(layerNormOp, [x], { eps })[0];
-    return bias === undefined ? unit : add(unit, bias);
+    if (bias === undefined) return unit;
+    checkAffine("layerNorm", "bias", bias, x);
+    return add(unit, bias);
   }
   return apply(layerNormOp, bias === undefined ? [x, weight] : [x, weight, bias], { eps })[0];
 }

@@ -6,7 +6,7 @@ import type { Binding } from "./kernel.ts";
 import { mean } from "./mean.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
-import { apply, type CpuArray, type Op } from "./op.ts";
+import { apply, type CpuArray, type Meta, type Op } from "./op.ts";
 import { commonType } from "./pointwise/pointwise.ts";
 import { pow } from "./pow.ts";
 import { checkRows, foldFunctions, lanesFor, rowsOf } from "./rows.ts";
@@ -32,11 +32,7 @@ export function normalization(name: string, centered: boolean): Op<NormAttrs> {
       const [x, ...affine] = inputs;
       checkRows(name, "x", x);
       affine.forEach((part, i) => {
-        if (part.shape.length !== 1 || part.shape[0] !== x.shape.at(-1))
-          throw new ShapeError(
-            name,
-            `${names[i + 1]} must be [${x.shape.at(-1)}], the last axis of x ${show(x.shape)}, got ${show(part.shape)}.`,
-          );
+        checkAffine(name, names[i + 1], part, x);
       });
       return [{ shape: x.shape, dtype: commonType(name, names, inputs) }];
     },
@@ -197,6 +193,16 @@ function normalizationGradient(name: string, centered: boolean): Op<NormAttrs> {
     flops: ([x]) => 9 * sizeOf(x.shape),
   };
   return op;
+}
+
+/** Throws unless `part` has one value for each feature of `x`. */
+export function checkAffine(who: string, name: string, part: Meta, x: Meta): void {
+  const features = x.shape[x.shape.length - 1];
+  if (part.shape.length !== 1 || part.shape[0] !== features)
+    throw new ShapeError(
+      who,
+      `${name} must be [${features}], the last axis of x ${show(x.shape)}, got ${show(part.shape)}.`,
+    );
 }
 
 function rowMean(x: Tensor): Tensor {

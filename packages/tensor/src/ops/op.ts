@@ -128,7 +128,12 @@ export function applyOn<A>(
       device.checkDType(op.name, meta.dtype);
       return spawn(meta, device.allocate(meta.dtype, sizeOf(meta.shape)), 0);
     });
-    device.run(op, inputs, outputs, attrs);
+    try {
+      device.run(op, inputs, outputs, attrs);
+    } catch (error) {
+      for (const output of outputs) output.dispose();
+      throw error;
+    }
     for (const i of op.mutates ?? []) {
       inputs[i].storage.version++;
       inputs[i].storage.writer = op.name;

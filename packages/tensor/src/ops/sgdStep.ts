@@ -1,9 +1,9 @@
 import { ValueError } from "../errors.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkAlike } from "./updates.ts";
 import type { Binding } from "./kernel.ts";
 import { apply, type Op } from "./op.ts";
+import { checkAlike } from "./updates.ts";
 
 export interface SgdStep {
   /** Of this step. */
@@ -22,8 +22,8 @@ export interface SgdStep {
 
 const names = ["parameter", "gradient", "velocity"];
 
-/** Inputs: parameter, gradient and, with momentum, velocity. */
-const sgdStepOp: Op<Required<SgdStep>> = {
+/** Inputs: parameter and gradient. */
+const plainOp: Op<Required<SgdStep>> = {
   name: "sgdStep",
 
   infer(inputs, { momentum }) {
@@ -82,10 +82,13 @@ const sgdStepOp: Op<Required<SgdStep>> = {
     ];
   },
 
-  mutates: [0, 2],
+  mutates: [0],
   gradient: "none: it changes its inputs in place",
   flops: ([parameter]) => 6 * sizeOf(parameter.shape),
 };
+
+/** Inputs: parameter, gradient and velocity. */
+const velocityOp: Op<Required<SgdStep>> = { ...plainOp, mutates: [0, 2] };
 
 /** v ← keep · v + take · g. */
 function mixOf({ momentum, dampening, first }: Required<SgdStep>): { keep: number; take: number } {
@@ -104,6 +107,7 @@ export function sgdStep(
   velocity: Tensor | undefined,
   { learningRate, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, first = false }: SgdStep,
 ): void {
-  const inputs = velocity === undefined ? [parameter, gradient] : [parameter, gradient, velocity];
-  apply(sgdStepOp, inputs, { learningRate, momentum, dampening, weightDecay, nesterov, first });
+  const options = { learningRate, momentum, dampening, weightDecay, nesterov, first };
+  if (velocity === undefined) apply(plainOp, [parameter, gradient], options);
+  else apply(velocityOp, [parameter, gradient, velocity], options);
 }

@@ -1,15 +1,6 @@
 import type { View } from "../device/device.ts";
 import { computeType } from "../dtype.ts";
-import { DTypeError, ShapeError } from "../errors.ts";
-import {
-  broadcastShapes,
-  broadcastStrides,
-  collapse,
-  type Shape,
-  sameShape,
-  show,
-  sizeOf,
-} from "../shape.ts";
+import { broadcastStrides, collapse, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Kernel } from "./kernel.ts";
 import { mul } from "./mul.ts";
@@ -29,16 +20,8 @@ interface SoftmaxAttrs {
 const softmaxOp: Op<SoftmaxAttrs> = {
   name: "softmax",
 
-  infer([x, mask], { causal }) {
+  infer([x]) {
     checkRows("softmax", "x", x);
-    if (causal && x.shape.length < 2)
-      throw new ShapeError("softmax", `x must be [..., queries, keys], got ${show(x.shape)}.`);
-    if (mask !== undefined) {
-      if (mask.dtype !== "bool") throw new DTypeError("softmax", `mask must be bool, got ${mask.dtype}.`);
-      const joint = broadcastShapes([mask.shape, x.shape]);
-      if (joint === undefined || !sameShape(joint, x.shape))
-        throw new ShapeError("softmax", `mask ${show(mask.shape)} must broadcast to ${show(x.shape)}.`);
-    }
     return [{ shape: x.shape, dtype: computeType(x.dtype) }];
   },
 

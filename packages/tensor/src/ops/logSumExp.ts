@@ -1,5 +1,6 @@
 import { isFloat } from "../dtype.ts";
-import { DTypeError } from "../errors.ts";
+import { DTypeError, ShapeError } from "../errors.ts";
+import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
 import { clamp } from "./clamp.ts";
@@ -23,6 +24,8 @@ export function logSumExp(x: Tensor, axes?: number | readonly number[], options:
   if (!isFloat(x.dtype))
     throw new DTypeError("logSumExp", `x must be a float type, got ${x.dtype}. Use cast first.`);
   const reduced = reducedAxes("logSumExp", x.shape, axes);
+  if (sizeOf(reduced.map((axis) => x.shape[axis])) === 0)
+    throw new ShapeError("logSumExp", `there must be at least one value, got ${show(x.shape)}.`);
   // The result does not depend on what is taken out, so no gradient flows through it.
   const top = clamp(max(x.detach(), reduced, { keepDim: true }), { min: -LARGEST, max: LARGEST });
   const result = add(log(sum(exp(sub(x, top)), reduced, { keepDim: true })), top);

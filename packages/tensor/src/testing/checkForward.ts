@@ -74,14 +74,16 @@ async function outputsOf(samples: readonly Sample[], place: Place, views: boolea
   const { device } = place;
   const start = device.memory();
   const owner = openScope();
+  let outputs: Output[][];
   try {
     const inputs = views ? packed(samples, place) : samples.map((sample) => separate(sample, place));
-    const outputs = samples.map((sample, s) => runAlone(sample, inputs[s], device));
-    return await Promise.all(outputs.map((list) => Promise.all(list.map(readOutput))));
+    const lists = samples.map((sample, s) => runAlone(sample, inputs[s], device));
+    outputs = await Promise.all(lists.map((list) => Promise.all(list.map(readOutput))));
   } finally {
     owner[Symbol.dispose]();
-    assertSameMemory(device, start, "after the scope that held everything");
   }
+  assertSameMemory(device, start, "after the scope that held everything");
+  return outputs;
 }
 
 /** Calls the op; what is alive afterwards must be its outputs only. */

@@ -67,7 +67,7 @@ function gradientUlps({ ulps }: OpCases): number {
 }
 
 /**
- * What the error of each gradient is measured by: its largest value, also for other signs of dy, since sums may cancel;
+ * What the error of each gradient is measured by: its largest value, also for other dy, since the sum of one may cancel;
  * and how much it moves when the inputs do, since f32 rounds what lies between.
  */
 async function scalesOf(
@@ -76,19 +76,20 @@ async function scalesOf(
   oracle: readonly Gradients[],
 ): Promise<number[][]> {
   const place = { device: reference, precision: "f64" } as const;
-  const [others, moved] = [
+  const others = [
     await gradientsOf(samples, place, 1, false),
-    await gradientsOf(samples.map(nudged), place, 0, false),
+    await gradientsOf(samples, place, UNSIGNED, false),
   ];
+  const moved = await gradientsOf(samples.map(nudged), place, 0, false);
   return samples.map((sample, s) =>
     sample.inputs.map((_, k) => {
       const here = oracle[s][k];
       const there = moved[s][k];
-      const other = others[s][k];
+      const [one, two] = others.map((gradients) => gradients[s][k]);
       let size = 0;
       let motion = 0;
       for (let i = 0; i < (here?.length ?? 0); i++) {
-        size = Math.max(size, finite(here?.[i]), finite(other?.[i]));
+        size = Math.max(size, finite(here?.[i]), finite(one?.[i]), finite(two?.[i]));
         if (sample.smooth !== false && there !== undefined && here !== undefined)
           motion = Math.max(motion, finite(there[i] - here[i]) / NUDGE);
       }
@@ -174,11 +175,14 @@ function total(list: readonly number[]): number {
   return list.reduce((all, value) => all + value, 0);
 }
 
-/** The gradient of output `k`, the same on every device; `draw` changes its signs. */
+/** The gradient of output `k`, the same on every device; another `draw` has other values, and the last no signs. */
 function dyOf(k: number, size: number, draw: number): number[] {
   const random = randomOf(draw * 31 + k);
-  return valuesOf("positive", 17 + k, size).map((v) => (random() < 0.5 ? -v : v));
+  const values = valuesOf("positive", 17 + k + 1000 * draw, size);
+  return draw === UNSIGNED ? values : values.map((v) => (random() < 0.5 ? -v : v));
 }
+
+const UNSIGNED = 2;
 
 async function gradientsOf(
   samples: readonly Sample[],
@@ -189,19 +193,18 @@ async function gradientsOf(
   const place = { ...at, requiresGrad: true };
   const start = at.device.memory();
   const owner = openScope();
-  let failed = true;
+  let result: Gradients[];
   try {
     const inputs = views ? packed(samples, place) : samples.map((sample) => separate(sample, place));
     const gradients = samples.map((sample, s) => scope(() => backwardOf(sample, inputs[s], draw)));
-    const result = await Promise.all(
+    result = await Promise.all(
       gradients.map((list) => Promise.all(list.map((dx) => dx?.toArray() ?? Promise.resolve(undefined)))),
     );
-    failed = false;
-    return result;
   } finally {
     owner[Symbol.dispose]();
-    if (!failed) assertSameMemory(at.device, start, "after the gradients were given back");
   }
+  assertSameMemory(at.device, start, "after the gradients were given back");
+  return result;
 }
 
 function backwardOf(sample: Sample, inputs: readonly Tensor[], draw: number): (Tensor | undefined)[] {

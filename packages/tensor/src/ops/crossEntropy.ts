@@ -1,3 +1,4 @@
+import { exponentials, plainExponentials } from "../device/cpu/wasm/exponentials.ts";
 import type { View } from "../device/device.ts";
 import { computeType, type TypedArray } from "../dtype.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
@@ -30,8 +31,10 @@ const crossEntropyOp: Op<LossAttrs> = {
     return [meta, meta, meta];
   },
 
-  cpu([logits, targets], [loss, lse, counted], { ignoreIndex }) {
+  cpu([logits, targets], [loss, lse, counted], { ignoreIndex }, { fast }) {
     const { rows, n } = rowsOf(logits);
+    const exponentiate = fast && loss.dtype === "f32" ? exponentials : plainExponentials;
+    const exps = new Float64Array(n);
     const x = logits.data;
     for (let row = 0; row < rows; row++) {
       const target = targetOf(targets.data, row, n, ignoreIndex);
@@ -43,7 +46,9 @@ const crossEntropyOp: Op<LossAttrs> = {
       let top = -Infinity;
       for (let k = start; k < start + n; k++) if (x[k] > top) top = x[k];
       let total = 0;
-      for (let k = start; k < start + n; k++) total += Math.exp(x[k] - top);
+      for (let k = 0; k < n; k++) exps[k] = x[start + k] - top;
+      exponentiate(exps, n);
+      for (let k = 0; k < n; k++) total += exps[k];
       const log = Math.log(total);
       lse.data[row] = top + log;
       loss.data[row] = log + (top - x[start + target]);
@@ -116,8 +121,10 @@ const crossEntropyGradientOp: Op<GradientAttrs> = {
   name: "crossEntropyGradient",
   infer: ([logits, , lse]) => [{ shape: logits.shape, dtype: lse.dtype }],
 
-  cpu([logits, targets, lse, dy], [dx], { ignoreIndex, isLoss }) {
+  cpu([logits, targets, lse, dy], [dx], { ignoreIndex, isLoss }, { fast }) {
     const { rows, n } = rowsOf(logits);
+    const exponentiate = fast && dx.dtype === "f32" ? exponentials : plainExponentials;
+    const shares = new Float64Array(n);
     const x = logits.data;
     const to = dx.data;
     for (let row = 0; row < rows; row++) {
@@ -129,8 +136,10 @@ const crossEntropyGradientOp: Op<GradientAttrs> = {
         continue;
       }
       const log = lse.data[row];
-      for (let k = start; k < start + n; k++) to[k] = Math.exp(x[k] - log) * scale;
-      if (isLoss) to[start + target] = (Math.exp(x[start + target] - log) - 1) * scale;
+      for (let k = 0; k < n; k++) shares[k] = x[start + k] - log;
+      exponentiate(shares, n);
+      if (isLoss) shares[target] -= 1;
+      for (let k = 0; k < n; k++) to[start + k] = shares[k] * scale;
     }
   },
 

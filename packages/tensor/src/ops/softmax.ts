@@ -1,3 +1,4 @@
+import { exponentials, plainExponentials } from "../device/cpu/wasm/exponentials.ts";
 import type { View } from "../device/device.ts";
 import { computeType } from "../dtype.ts";
 import { broadcastStrides, collapse, type Shape, sizeOf } from "../shape.ts";
@@ -25,8 +26,9 @@ const softmaxOp: Op<SoftmaxAttrs> = {
     return [{ shape: x.shape, dtype: computeType(x.dtype) }];
   },
 
-  cpu([x, mask], [y], { scale, causal }) {
+  cpu([x, mask], [y], { scale, causal }, { fast }) {
     const { rows, n } = rowsOf(x);
+    const exponentiate = fast && y.dtype === "f32" ? exponentials : plainExponentials;
     const queries = causal ? (x.shape.at(-2) ?? 1) : 1;
     const maskRow = mask === undefined ? undefined : maskRows(mask.shape, x.shape);
     const exps = new Float64Array(n);
@@ -43,11 +45,9 @@ const softmaxOp: Op<SoftmaxAttrs> = {
           exps[k] = v;
           if (v > top) top = v;
         }
-        for (let k = 0; k < limit; k++) {
-          const v = Math.exp(exps[k] - top);
-          exps[k] = v;
-          total += v;
-        }
+        for (let k = 0; k < limit; k++) exps[k] -= top;
+        exponentiate(exps, limit);
+        for (let k = 0; k < limit; k++) total += exps[k];
       } else {
         const at = maskRow.start(row);
         const step = maskRow.step;

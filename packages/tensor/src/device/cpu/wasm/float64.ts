@@ -139,7 +139,7 @@ export interface Float64Engine {
   /** The address of a slot. */
   addressOf(slot: number): number;
   /** The functions by the names of primitives; others have none. */
-  readonly steps: Readonly<Record<string, Step | undefined>>;
+  readonly steps: Readonly<Record<string, Step | undefined>> & { readonly exp: Step };
 }
 
 let opened: Float64Engine | undefined;
@@ -157,6 +157,6 @@ function open(): Float64Engine {
   return {
     slots: Array.from({ length: SLOTS }, (_, i) => new Float64Array(buffer, i * SLOT * 8, SLOT)),
     addressOf: (slot) => slot * SLOT * 8,
-    steps: exports as Record<string, Step>, // encoded above under these names
+    steps: exports as Record<string, Step> & { exp: Step }, // encoded above under these names
   };
 }

@@ -1,6 +1,6 @@
 import type { Device } from "../device/device.ts";
 import { ValueError } from "../errors.ts";
-import { fillBits, unitOf } from "../random/stream.ts";
+import { fillBits, unitLimit } from "../random/stream.ts";
 import type { Key } from "../random/threefry.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -22,8 +22,8 @@ const bernoulliOp: Op<BernoulliAttrs> = {
   cpu(_, [y], { key, shape, p }) {
     const bits = new Uint32Array(sizeOf(shape));
     fillBits(key, bits);
-    const limit = Math.fround(p);
-    for (let i = 0; i < bits.length; i++) y.data[i] = unitOf(bits[i]) < limit ? 1 : 0;
+    const limit = unitLimit(p);
+    for (let i = 0; i < bits.length; i++) y.data[i] = bits[i] >>> 9 < limit ? 1 : 0;
   },
 
   wgsl: (_, [y], attrs) => [drawKernel(attrs, y, "random_unit(i) < P.limit", [["limit", "f32", attrs.p]])],

@@ -1,6 +1,6 @@
 import { computeType, isFloat } from "../dtype.ts";
 import { DTypeError, ValueError } from "../errors.ts";
-import { fillBits, keyParams, streamFunctions, unitOf } from "../random/stream.ts";
+import { fillBits, keyParams, streamFunctions, unitLimit } from "../random/stream.ts";
 import type { Key } from "../random/threefry.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -26,11 +26,11 @@ const dropoutOp: Op<DropoutAttrs> = {
   cpu([x], [y], { p, key }) {
     const bits = new Uint32Array(sizeOf(x.shape));
     fillBits(key, bits);
-    const keep = Math.fround(1 - p);
+    const limit = unitLimit(1 - p);
     const from = x.data;
     const to = y.data;
     const scale = 1 / (1 - p);
-    for (let i = 0; i < bits.length; i++) to[i] = unitOf(bits[i]) < keep ? from[i] * scale : 0;
+    for (let i = 0; i < bits.length; i++) to[i] = bits[i] >>> 9 < limit ? from[i] * scale : 0;
   },
 
   wgsl: ([x], [y], { p, key }) => [

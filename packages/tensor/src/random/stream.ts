@@ -6,23 +6,65 @@ const ADDED = 0x1bd11bda;
  * Value i of a stream is the exclusive or of both words of threefry(key, i), where i is the 64-bit number of the
  * element. That is JAX's "partitionable" layout, its default: a value depends on its place alone and not on how many are
  * drawn, so each GPU invocation makes its own, and a longer draw begins with the shorter one.
+ * The rounds of `threefry` are written out here: in a loop they take three times as long.
  */
-export function fillBits([k0, k1]: Key, out: Uint32Array): void {
-  const keys = Int32Array.of(k0, k1, k0 ^ k1 ^ ADDED);
-  const turns = Int32Array.from(rotations.flat());
+export function fillBits([first, second]: Key, out: Uint32Array): void {
+  const k0 = first | 0;
+  const k1 = second | 0;
+  const k2 = k0 ^ k1 ^ ADDED;
   for (let i = 0; i < out.length; i++) {
-    let x0 = (Math.floor(i / 2 ** 32) + keys[0]) | 0;
-    let x1 = (i + keys[1]) | 0;
-    for (let block = 0; block < 5; block++) {
-      const first = (block & 1) * 4;
-      for (let turn = first; turn < first + 4; turn++) {
-        const r = turns[turn];
-        x0 = (x0 + x1) | 0;
-        x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
-      }
-      x0 = (x0 + keys[(block + 1) % 3]) | 0;
-      x1 = (x1 + keys[(block + 2) % 3] + block + 1) | 0;
-    }
+    let x0 = (Math.floor(i / 2 ** 32) + k0) | 0;
+    let x1 = (i + k1) | 0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k1) | 0;
+    x1 = (x1 + k2 + 1) | 0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0;
+    x0 = (x0 + k2) | 0;
+    x1 = (x1 + k0 + 2) | 0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k0) | 0;
+    x1 = (x1 + k1 + 3) | 0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0;
+    x0 = (x0 + k1) | 0;
+    x1 = (x1 + k2 + 4) | 0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+    x0 = (x0 + k2) | 0;
+    x1 = (x1 + k0 + 5) | 0;
     out[i] = x0 ^ x1;
   }
 }
@@ -30,6 +72,11 @@ export function fillBits([k0, k1]: Key, out: Uint32Array): void {
 /** 32 bits as a number in [0, 1): the upper 23 of them, in steps of 2⁻²³, as JAX makes it. */
 export function unitOf(bits: number): number {
   return (bits >>> 9) * 2 ** -23;
+}
+
+/** `unitOf(bits) < p`, with `p` in f32, is `bits >>> 9 < unitLimit(p)`. */
+export function unitLimit(p: number): number {
+  return Math.ceil(Math.fround(p) * 2 ** 23);
 }
 
 /** Params of a kernel that calls `random_bits`. */

@@ -20,7 +20,7 @@ export { type LoadOptions, loadFromGguf, loadFromHf } from "./models/load.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";
 export { clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";
-export { type NamedParameters, Optimizer } from "./optim/optimizer.ts";
+export { type NamedParameters, Optimizer, type OptimizerState } from "./optim/optimizer.ts";
 export { type ScheduleName, type ScheduleOptions, schedule, scheduleNames } from "./optim/schedule.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
 export { Parameter } from "./parameter.ts";

@@ -1,4 +1,4 @@
-import { concat, keep, type Tensor } from "@graft/tensor";
+import { concat, GradError, keep, type Tensor } from "@graft/tensor";
 
 /** The keys and values of the positions that a model has seen, for each attention layer: generation in O(length). */
 export class KvCache implements Disposable {
@@ -15,6 +15,8 @@ export class KvCache implements Disposable {
    * Call `advance` when every layer has been extended.
    */
   extend(layer: number, keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
+    if (keys.requiresGrad || values.requiresGrad)
+      throw new GradError("KvCache", "a cache is for generation: call the model inside noGrad.");
     const held = this.#layers[layer];
     const next =
       held === undefined

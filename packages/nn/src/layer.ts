@@ -18,7 +18,7 @@ export interface LinearLike extends Module {
   forward(x: Tensor): Tensor;
   /** W as floats, `[outFeatures, inFeatures]`. Costs memory for packed layers. */
   denseWeight(): Tensor;
-  /** A dense layer with another W and the same bias (shared). */
+  /** A dense layer that takes over `weight` as its W and shares this layer's bias. */
   withWeight(weight: Tensor): LinearLike;
 }
 

@@ -1,5 +1,5 @@
-import { bytesPer, fromArray, show, type Tensor } from "@graft/tensor";
-import { CheckpointError } from "./errors.ts";
+import { bytesPer, type Tensor } from "@graft/tensor";
+import { copyTensors } from "./copyTensors.ts";
 import { Parameter } from "./parameter.ts";
 
 /**
@@ -58,22 +58,7 @@ export abstract class Module {
     state: ReadonlyMap<string, Tensor>,
     { strict = true }: { strict?: boolean } = {},
   ): Promise<void> {
-    const own = this.stateDict();
-    const problems: string[] = [];
-    for (const [name, parameter] of own) {
-      const given = state.get(name);
-      if (given === undefined) {
-        if (strict) problems.push(`${name}: missing`);
-      } else if (show(given.shape) !== show(parameter.shape))
-        problems.push(`${name}: expected ${show(parameter.shape)}, got ${show(given.shape)}`);
-    }
-    if (strict)
-      for (const name of state.keys()) if (!own.has(name)) problems.push(`${name}: not in this model`);
-    if (problems.length > 0) throw new CheckpointError("loadStateDict", listed(problems));
-    for (const [name, parameter] of own) {
-      const given = state.get(name);
-      if (given !== undefined) await copyValues(parameter, given);
-    }
+    await copyTensors("loadStateDict", this.stateDict(), state, { strict, owner: "this model" });
   }
 
   /** Switches this module and all below to training (dropout active). */
@@ -86,8 +71,9 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Stops training of every parameter below. Returns this. */
+  /** Stops training of every parameter below and forgets the gradients. Returns this. */
   freeze(): this {
+    this.zeroGrad();
     for (const parameter of this.parameters()) parameter.requiresGrad = false;
     return this;
   }
@@ -125,7 +111,7 @@ export abstract class Module {
     throw new RangeError(`Module.replace: there is no module "${path}".`);
   }
 
-  /** Puts a module where `namedChildren` names one. Modules that name their children otherwise override both. */
+  /** For `replace`: puts a module where `namedChildren` names one. Modules that name their children otherwise override both. */
   setChild(name: string, module: Module): void {
     const [property, index] = name.split(".");
     if (index === undefined) Reflect.set(this, property, module);
@@ -148,28 +134,16 @@ export abstract class Module {
     return this.parameters().reduce((sum, parameter) => sum + parameter.size * bytesPer(parameter.dtype), 0);
   }
 
-  /** Frees every parameter below and its gradient. The module cannot be used afterwards. */
+  /**
+   * Frees every parameter below and its gradient. The module cannot be used afterwards. Twice is harmless.
+   * Modules that hold more override this and call `super.dispose()`.
+   */
   dispose(): void {
-    this.zeroGrad();
-    for (const parameter of this.parameters()) parameter.dispose();
+    for (const [, child] of this.namedChildren()) child.dispose();
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = undefined;
+      parameter.dispose();
+    }
   }
-}
-
-/** "3 problems" and one a line, sorted. */
-export function listed(problems: readonly string[]): string {
-  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  return `${count}\n${[...problems]
-    .sort()
-    .map((problem) => `  ${problem}`)
-    .join("\n")}`;
-}
-
-async function copyValues(target: Parameter, source: Tensor): Promise<void> {
-  if (source.dtype === target.dtype) {
-    target.upload(await source.toBits());
-    return;
-  }
-  const converted = fromArray(target.device, await source.toArray(), target.shape, { dtype: target.dtype });
-  target.upload(await converted.toBits());
-  converted.dispose();
 }

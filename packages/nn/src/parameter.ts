@@ -1,4 +1,17 @@
-import { type Device, type DType, isFloat, Tensor, type TypedArray } from "@graft/tensor";
+import {
+  copyInto,
+  type Device,
+  type DType,
+  fromBits,
+  isFloat,
+  noGrad,
+  ShapeError,
+  scope,
+  show,
+  sizeOf,
+  Tensor,
+  type TypedArray,
+} from "@graft/tensor";
 
 /** A tensor that a module owns and an optimiser may change. It lives until the module is disposed. */
 export class Parameter extends Tensor {
@@ -9,17 +22,29 @@ export class Parameter extends Tensor {
     this.requiresGrad = requiresGrad;
   }
 
-  /** A parameter without values yet (zero on the CPU device), for a checkpoint to fill. */
+  /** A parameter whose values are unspecified, for a checkpoint to fill. */
   static empty(device: Device, shape: readonly number[], dtype: DType = "f32"): Parameter {
     device.checkDType("Parameter", dtype);
-    const size = shape.reduce((product, dim) => product * dim, 1);
-    return new Parameter(new Tensor({ shape: [...shape], dtype }, device.allocate(dtype, size), 0));
+    if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0))
+      throw new ShapeError("Parameter", `sizes must be whole numbers, got ${show(shape)}.`);
+    return new Parameter(new Tensor({ shape: [...shape], dtype }, device.allocate(dtype, sizeOf(shape)), 0));
   }
 
   /** Replaces the values by host values in the storage form of the dtype (f16 and bf16 as bits). */
   upload(values: TypedArray): void {
-    this.device.upload(this.storage, values);
-    this.storage.version++;
-    this.storage.writer = "upload";
+    if (values.length !== this.size)
+      throw new ShapeError(
+        "Parameter.upload",
+        `${show(this.shape)} must be filled by ${this.size} values, got ${values.length}.`,
+      );
+    const { device, storage, dtype, shape } = this;
+    if (this.offset !== 0 || this.bytes !== storage.bytes) {
+      // A part of a larger storage, or one with padding.
+      noGrad(() => scope(() => copyInto(this, fromBits(device, values, shape, { dtype }))));
+      return;
+    }
+    device.upload(storage, values);
+    storage.version++;
+    storage.writer = "upload";
   }
 }

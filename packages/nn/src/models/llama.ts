@@ -104,11 +104,6 @@ export class LlamaForCausalLM extends Module {
     return this.lm_head.forward(this.hidden(ids, options));
   }
 
-  override dispose(): void {
-    this.model.dispose();
-    super.dispose();
-  }
-
   /** The states that the head reads, `[batch, seq, hidden]`: for losses and generation that need only some positions. */
   hidden(ids: Tensor, options: { cache?: KvCache } = {}): Tensor {
     return this.model.forward(ids, options);

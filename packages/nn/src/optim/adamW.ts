@@ -1,5 +1,5 @@
 import { adamWStep, keep, noGrad, type Tensor, zeros } from "@graft/tensor";
-import { type NamedParameters, Optimizer } from "./optimizer.ts";
+import { momentFor, type NamedParameters, Optimizer } from "./optimizer.ts";
 
 export interface AdamWOptions {
   /** Per step. Default 1e-3. */
@@ -20,7 +20,6 @@ export class AdamW extends Optimizer {
   readonly betas: readonly [number, number];
   readonly eps: number;
   readonly weightDecay: number;
-  #step = 0;
   readonly #moments: Map<string, { first: Tensor; second: Tensor }>;
 
   constructor(
@@ -45,28 +44,22 @@ export class AdamW extends Optimizer {
   }
 
   override step(): void {
-    const gradients = this.named.map(([name, parameter]) => this.gradientOf(name, parameter));
-    this.#step++;
+    const updates = this.updates();
+    this.steps++;
+    const { learningRate, betas, eps, weightDecay, steps: step } = this;
     noGrad(() => {
-      this.named.forEach(([name, parameter], i) => {
-        const moments = this.#moments.get(name);
-        if (moments === undefined) throw new Error(`internal: AdamW has no moments for ${name}`);
-        adamWStep(parameter, gradients[i], moments.first, moments.second, {
-          learningRate: this.learningRate,
-          betas: this.betas,
-          eps: this.eps,
-          weightDecay: this.weightDecay,
-          step: this.#step,
-        });
-      });
+      for (const { name, parameter, gradient } of updates) {
+        const { first, second } = momentFor(this.#moments, name);
+        adamWStep(parameter, gradient, first, second, { learningRate, betas, eps, weightDecay, step });
+      }
     });
   }
 
-  override state(): { step: number; tensors: Map<string, Tensor> } {
+  protected override moments(): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
     for (const [name, { first, second }] of this.#moments)
       tensors.set(`${name}.exp_avg`, first).set(`${name}.exp_avg_sq`, second);
-    return { step: this.#step, tensors };
+    return tensors;
   }
 
   override dispose(): void {

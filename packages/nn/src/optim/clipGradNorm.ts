@@ -22,6 +22,7 @@ export function gradNorm(parameters: readonly Parameter[]): Tensor {
  */
 export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number): Tensor {
   if (!(maxNorm > 0)) throw new RangeError(`clipGradNorm: maxNorm must be above 0, got ${maxNorm}.`);
+  if (maxNorm === Number.POSITIVE_INFINITY) return gradNorm(parameters);
   return noGrad(() =>
     scope(() => {
       const norm = gradNorm(parameters);

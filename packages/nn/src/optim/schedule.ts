@@ -16,6 +16,11 @@ export function schedule(
   name: ScheduleName,
   { steps, warmupSteps = 0 }: ScheduleOptions,
 ): (step: number) => number {
+  if (!scheduleNames.includes(name))
+    throw new RangeError(`schedule: name must be ${scheduleNames.join(", ")}, got ${JSON.stringify(name)}.`);
+  for (const [what, count] of Object.entries({ steps, warmupSteps }))
+    if (!(Number.isSafeInteger(count) && count >= 0))
+      throw new RangeError(`schedule: ${what} must be a whole number, got ${count}.`);
   const after: Record<ScheduleName, (step: number) => number> = {
     constant: () => 1,
     linear: (step) => Math.max(0, (steps - step) / Math.max(1, steps - warmupSteps)),

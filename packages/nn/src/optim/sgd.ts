@@ -1,11 +1,13 @@
 import { keep, noGrad, sgdStep, type Tensor, zeros } from "@graft/tensor";
-import { type NamedParameters, Optimizer } from "./optimizer.ts";
+import { momentFor, type NamedParameters, Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
   /** Per step. Default 1e-3. */
   readonly learningRate?: number;
   /** Default 0. */
   readonly momentum?: number;
+  /** 1 − dampening multiplies each gradient that is added to the velocity, but for the first. Default 0. */
+  readonly dampening?: number;
   /** Added to the gradient as weightDecay · parameter (coupled). Default 0. */
   readonly weightDecay?: number;
   /** Default false. */
@@ -15,19 +17,24 @@ export interface SgdOptions {
 /** Stochastic gradient descent with momentum, number for number as `torch.optim.SGD`. */
 export class SGD extends Optimizer {
   readonly momentum: number;
+  readonly dampening: number;
   readonly weightDecay: number;
   readonly nesterov: boolean;
-  #step = 0;
   readonly #velocity: Map<string, Tensor>;
 
   constructor(
     parameters: NamedParameters,
-    { learningRate = 1e-3, momentum = 0, weightDecay = 0, nesterov = false }: SgdOptions = {},
+    { learningRate = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false }: SgdOptions = {},
   ) {
     super(parameters, learningRate);
     if (!(momentum >= 0)) throw new RangeError(`SGD: momentum must be 0 or more, got ${momentum}.`);
-    if (nesterov && momentum === 0) throw new RangeError("SGD: nesterov needs a momentum above 0, got 0.");
+    if (!(weightDecay >= 0)) throw new RangeError(`SGD: weightDecay must be 0 or more, got ${weightDecay}.`);
+    if (nesterov && (momentum === 0 || dampening !== 0))
+      throw new RangeError(
+        `SGD: nesterov needs a momentum above 0 and no dampening, got ${momentum} and ${dampening}.`,
+      );
     this.momentum = momentum;
+    this.dampening = dampening;
     this.weightDecay = weightDecay;
     this.nesterov = nesterov;
     this.#velocity = new Map(
@@ -41,27 +48,20 @@ export class SGD extends Optimizer {
   }
 
   override step(): void {
-    const gradients = this.named.map(([name, parameter]) => this.gradientOf(name, parameter));
-    const { learningRate, momentum, weightDecay, nesterov } = this;
+    const updates = this.updates();
+    const { learningRate, momentum, dampening, weightDecay, nesterov } = this;
+    const options = { learningRate, momentum, dampening, weightDecay, nesterov, first: this.steps === 0 };
     noGrad(() => {
-      this.named.forEach(([name, parameter], i) => {
-        sgdStep(parameter, gradients[i], this.#velocity.get(name), {
-          learningRate,
-          momentum,
-          weightDecay,
-          nesterov,
-          first: this.#step === 0,
-        });
-      });
+      for (const { name, parameter, gradient } of updates) {
+        const velocity = momentum === 0 ? undefined : momentFor(this.#velocity, name);
+        sgdStep(parameter, gradient, velocity, options);
+      }
     });
-    this.#step++;
+    this.steps++;
   }
 
-  override state(): { step: number; tensors: Map<string, Tensor> } {
-    return {
-      step: this.#step,
-      tensors: new Map([...this.#velocity].map(([name, tensor]) => [`${name}.momentum_buffer`, tensor])),
-    };
+  protected override moments(): Map<string, Tensor> {
+    return new Map([...this.#velocity].map(([name, tensor]) => [`${name}.momentum_buffer`, tensor]));
   }
 
   override dispose(): void {

@@ -24,7 +24,14 @@ export {
 } from "./dataset/batching.ts";
 export { type Dataset, datasetNotices, type Example, IGNORED } from "./dataset/example.ts";
 export { type DataOptions, readData } from "./dataset/read.ts";
+export { type OpenedDevice, openDevice } from "./device.ts";
 export { GraftError, InterruptedError, UsageError } from "./errors.ts";
+export { type Generated, type GenerateOptions as GenerationOptions, generate } from "./generate.ts";
+export { type InjectOptions, type OpenedAdapter, openAdapter } from "./model/adapter.ts";
+export { describeFile, type FileDescription, type TensorDescription } from "./model/describe.ts";
+export { openModel } from "./model/open.ts";
+export type { LoadModelOptions, OpenedModel, OpenModelOptions, WeightDtype } from "./model/opened.ts";
+export { modelFiles } from "./model/write.ts";
 export { createOutput, jsonLine, type Output, type Sink } from "./output.ts";
 export { Progress, type ProgressState } from "./progress.ts";
 export { createRandom, type Random } from "./random.ts";

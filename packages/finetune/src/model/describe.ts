@@ -41,8 +41,13 @@ export async function describeFile(path: string): Promise<FileDescription> {
     );
   if (found.isDirectory()) return describeFolder(path);
   if (found.isFile() && path.toLowerCase().endsWith(".safetensors")) {
-    const file = await openSafetensors(await fileSource(path));
-    return described("safetensors", file, Object.fromEntries(file.metadata));
+    const source = await fileSource(path);
+    try {
+      const file = await openSafetensors(source);
+      return described("safetensors", file, Object.fromEntries(file.metadata));
+    } finally {
+      await source.close?.();
+    }
   }
   if (found.isFile() && (await isGguf(path))) return describeGguf(path);
   refusePickle(basename(path));
@@ -56,8 +61,7 @@ async function describeFolder(path: string): Promise<FileDescription> {
   const adapter = await readJsonFile(path, "adapter_config.json");
   const isModel = names.some((name) => /^model.*\.safetensors(\.index\.json)?$/.test(name));
   if (adapter !== undefined && !isModel) {
-    const file = await openCheckpoint(folderOpener(path), "adapter_model");
-    return described("adapter", file, adapter);
+    return describeCheckpoint("adapter", path, "adapter_model", adapter);
   }
   const config = await readJsonFile(path, "config.json");
   if (config === undefined) {
@@ -65,15 +69,24 @@ async function describeFolder(path: string): Promise<FileDescription> {
       `info: the folder ${quote(path, 200)} must hold config.json (a model) or adapter_config.json (an adapter), got neither. Give the folder itself, or a file of weights.`,
     );
   }
-  return described("model", await openCheckpoint(folderOpener(path)), config);
+  return describeCheckpoint("model", path, "model", config);
 }
 
-async function described(
-  kind: FileDescription["kind"],
-  file: SafetensorsFile,
+async function describeCheckpoint(
+  kind: "model" | "adapter",
+  path: string,
+  stem: string,
   config: object,
 ): Promise<FileDescription> {
-  await file.close();
+  const file = await openCheckpoint(folderOpener(path), stem);
+  try {
+    return described(kind, file, config);
+  } finally {
+    await file.close();
+  }
+}
+
+function described(kind: FileDescription["kind"], file: SafetensorsFile, config: object): FileDescription {
   const entries = [...file.tensors];
   return {
     kind,

@@ -21,8 +21,8 @@ function textOf(path: string, { kind, parameters, bytes, tensors, config }: File
     return pairs.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join("  ")}`.trimEnd());
   };
   const settings = Object.entries(config).map(([name, value]) => [
-    name,
-    typeof value === "string" ? value : JSON.stringify(value),
+    printable(name),
+    typeof value === "string" ? printable(value) : JSON.stringify(value),
   ]);
   return [
     `${path}: ${kinds[kind]}`,
@@ -33,6 +33,11 @@ function textOf(path: string, { kind, parameters, bytes, tensors, config }: File
     ...(settings.length === 0 ? [] : ["", "configuration", ...rows(settings)]),
     "",
     `tensors (${tensors.length})`,
-    ...rows(tensors.map(({ name, dtype, shape }) => [name, dtype, `[${shape.join(", ")}]`])),
+    ...rows(tensors.map(({ name, dtype, shape }) => [printable(name), dtype, `[${shape.join(", ")}]`])),
   ].join("\n");
+}
+
+/** Text of a file without what would move the cursor or colour the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }

@@ -2,7 +2,7 @@ import { isLinearLike, type LinearLike, type Module, Parameter } from "@graft/nn
 import { isAllLinear, type LoraConfig, shapeAt } from "./config.ts";
 import { LoraError, quote } from "./errors.ts";
 import { LoraLinear } from "./loraLinear.ts";
-import { compilePattern } from "./pattern.ts";
+import { excludedBy, pathMatcher } from "./matching.ts";
 
 /** A layer that an adapter goes on. */
 export interface Target {
@@ -106,50 +106,12 @@ function targetsOf(model: Module, modelType: string | undefined, who: string): r
 }
 
 function matcherOf(config: LoraConfig): (path: string, module: Module) => boolean {
-  const { targetModules: target, excludeModules } = config;
-  const excluded = excludeModules === undefined ? () => false : byNames(excludeModules);
+  const { targetModules: target } = config;
+  if (typeof target !== "function" && !isAllLinear(target)) return pathMatcher(config);
+  const excluded = excludedBy(config);
   if (typeof target === "function")
     return (path, module) => isLinearLike(module) && !excluded(path) && target(path, module);
-  if (isAllLinear(target))
-    return (path, module) => isLinearLike(module) && !heads.has(path) && !excluded(path);
-  if (target === undefined) return () => false;
-  const matches = byNames(target);
-  const inLayers = layerFilter(config);
-  const whole: ReadonlySet<string> = new Set(typeof target === "string" ? [] : target);
-  return (path) => !excluded(path) && matches(path) && (whole.has(path) || inLayers(path));
-}
-
-/** A list matches a path that is an entry or ends in "." + entry; a string is a pattern for the whole path. */
-function byNames(names: readonly string[] | string): (path: string) => boolean {
-  if (typeof names === "string") return compilePattern(names);
-  const all: ReadonlySet<string> = new Set(names);
-  return (path) => {
-    for (let at = 0; at >= 0; ) {
-      if (all.has(path.slice(at))) return true;
-      const dot = path.indexOf(".", at);
-      at = dot < 0 ? -1 : dot + 1;
-    }
-    return false;
-  };
-}
-
-/** PEFT: the number is the first segment of digits that has two segments before it, or one named in `layersPattern`. */
-function layerFilter({ layersToTransform, layersPattern }: LoraConfig): (path: string) => boolean {
-  if (layersToTransform === undefined) return () => true;
-  const lists = layersPattern?.map((pattern) => compilePattern(`(?:.*\\.)?(?:${pattern})`));
-  const wanted: ReadonlySet<number> = new Set(layersToTransform);
-  return (path) => {
-    const segments = path.split(".");
-    const isIndex = (i: number): boolean => /^\d+$/.test(segments[i]);
-    const places = Array.from({ length: Math.max(0, segments.length - 2) }, (_, i) => i + 1).filter(isIndex);
-    const place =
-      lists === undefined
-        ? places.find((i) => i >= 2)
-        : lists
-            .map((matches) => places.find((i) => matches(segments.slice(0, i).join("."))))
-            .find((i) => i !== undefined);
-    return place !== undefined && wanted.has(Number(segments[place]));
-  };
+  return (path, module) => isLinearLike(module) && !heads.has(path) && !excluded(path);
 }
 
 function checkNames(

@@ -44,7 +44,7 @@ export const softmaxCases: OpCases = {
     sample([2, 257]),
     sample([2, 2100]),
     sample([2, 131, 3], 1),
-    sampleOf(inputOf([70_000, 2], 1, { grad: false }), -1, "more rows than workgroups along one axis"),
+    sampleOf(inputOf([65_600, 1], 1, { grad: false }), -1, "more rows than workgroups along one axis"),
     sampleOf({ shape: [2, 3], values: [1e4, -1e4, 1e4, -1e4, -1e4, -1e4] }, -1, "large, with ties"),
     sampleOf({ shape: [4], values: [30, 0, -30, -60], grad: false }, -1, "far apart"),
     sampleOf(inputOf([3, 5], 1, { dtype: "f16" }), -1, "f16"),

@@ -76,6 +76,9 @@ test("fast products differ from the exact ones by rounding only", () => {
 test.each([
   [1, 1, 1],
   [1, 700, 1000],
+  [1, 9, 8192],
+  [2, 7001, 8],
+  [3, 50, 8196],
   [3, 5, 1601],
   [5, 1030, 769],
   [129, 513, 40],

@@ -88,6 +88,7 @@ export const storeVector = (address: Code, value: Code, offset = 0): Code => [
   ...unsigned(offset),
 ];
 
+export const zeroVector: Code = [...simd(12), ...new Array<number>(16).fill(0)];
 export const addVectors = (a: Code, b: Code): Code => [...a, ...b, ...simd(0xe4)];
 export const mulVectors = (a: Code, b: Code): Code => [...a, ...b, ...simd(0xe6)];
 

@@ -1,6 +1,6 @@
 import { float64Engine, SLOT } from "./float64.ts";
 
-/** values[k] = e^values[k] for k in [0, n): two to three times as fast as `Math.exp`, the same to about 1e-14. */
+/** values[k] = e^values[k] for k in [0, n): faster than `Math.exp` by nearly half, the same to about 1e-14. */
 export function exponentials(values: Float64Array, n: number): void {
   const { slots, steps, addressOf } = float64Engine();
   const [slot] = slots;

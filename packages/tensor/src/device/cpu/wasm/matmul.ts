@@ -1,6 +1,6 @@
 import { encodeModule } from "./encoder.ts";
 import { instantiate } from "./instantiate.ts";
-import { COLUMNS, packColumnsKernel, packRowsKernel, ROWS, tilesKernel } from "./kernels.ts";
+import { COLUMNS, dotsKernel, packColumnsKernel, packRowsKernel, ROWS, tilesKernel } from "./kernels.ts";
 
 /** A matrix inside an array: one of the two strides is 1. */
 export interface Matrix {
@@ -30,6 +30,7 @@ interface Kernels {
     columnPanels: number,
     pitch: number,
   ): void;
+  dots(a: number, b: number, y: number, bytes: number, groups: number): void;
   packRows4: Pack;
   packRows8: Pack;
   packColumns4: Pack;
@@ -64,6 +65,7 @@ let opened: Engine | undefined;
 function open(): Engine {
   const bytes = encodeModule([
     tilesKernel(),
+    dotsKernel(),
     packRowsKernel("packRows4", ROWS),
     packRowsKernel("packRows8", COLUMNS),
     packColumnsKernel("packColumns4", ROWS),
@@ -73,10 +75,12 @@ function open(): Engine {
   return { kernels: exports as Kernels, memory: new Float32Array(buffer) }; // encoded above under these names
 }
 
+/** Up to so many rows of a, b is read as it is. */
+const THIN = 5;
+
 /**
- * y = a · b in f32 with WebAssembly SIMD: a is m × k, b is k × n, y is written row by row from `yStart`. Each value is
- * summed in the order of k (in runs of at most 768), whatever the other sizes, and without fused multiply-adds, so that
- * every machine gives the same bits.
+ * y = a · b in f32 with WebAssembly SIMD: a is m × k, b is k × n, y is written row by row from `yStart`. The order of
+ * the sums depends on the sizes and layouts alone, and nothing is fused, so that every machine gives the same bits.
  */
 export function multiply(
   a: Matrix,
@@ -89,6 +93,10 @@ export function multiply(
 ): void {
   opened ??= open();
   const engine = opened;
+  if (m <= THIN && a.column === 1 && b.row === 1 && k % 4 === 0 && 4 * k <= STAGE) {
+    multiplyThin(engine, a, b, y, yStart, m, n, k);
+    return;
+  }
   const { kernels, memory } = engine;
   const depth = evenly(k, DEPTH);
   for (let i0 = 0; i0 < m; i0 += OUTER_ROWS) {
@@ -116,6 +124,32 @@ export function multiply(
         }
       }
       copyOut(memory, yAt / 4, width, y, yStart + i0 * n + j0, n, outer, columns);
+    }
+  }
+}
+
+/** Few rows of a, k side by side in both: blocks of b's columns are copied in and multiplied as they are. */
+function multiplyThin(
+  { kernels, memory }: Engine,
+  a: Matrix,
+  b: Matrix,
+  y: Float32Array,
+  yStart: number,
+  m: number,
+  n: number,
+  k: number,
+): void {
+  for (let i = 0; i < m; i++) {
+    const from = a.start + i * a.row;
+    memory.set(a.values.subarray(from, from + k), aAt / 4 + i * k);
+  }
+  const block = Math.floor(STAGE / k / 4) * 4;
+  for (let j = 0; j < n; j += block) {
+    const columns = Math.min(block, n - j);
+    copyIn(memory, b.values, b.start + j * b.column, b.column, columns, k);
+    for (let i = 0; i < m; i++) {
+      kernels.dots(aAt + 4 * i * k, stageAt, yAt, 4 * k, Math.ceil(columns / 4));
+      y.set(memory.subarray(yAt / 4, yAt / 4 + columns), yStart + i * n + j);
     }
   }
 }

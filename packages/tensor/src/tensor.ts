@@ -134,6 +134,17 @@ export class Tensor implements View, Disposable {
     return this.device.read(this);
   }
 
+  /** A copy on another device (or this one), without history. */
+  async to(device: Device): Promise<Tensor> {
+    device.checkDType("to", this.dtype);
+    const values = await this.toBits();
+    const storage = device.allocate(this.dtype, this.size);
+    device.upload(storage, values);
+    const copy = new Tensor(this, storage, 0);
+    currentScope()?.addTensor(copy);
+    return copy;
+  }
+
   /** Gives the storage back. Twice is harmless; using the tensor afterwards is an error. */
   dispose(): void {
     if (!this.#alive) return;

@@ -82,7 +82,7 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor
     if (input.device !== first.device) {
       throw new DeviceError(
         op.name,
-        `all inputs must be on one device, got ${first.device.kind} and ${input.device.kind}. Move one with tensor.to(device).`,
+        `all inputs must be on one device, got ${first.device.kind} and ${input.device.kind}. Move one with await tensor.to(device).`,
       );
     }
   }

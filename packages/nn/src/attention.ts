@@ -98,6 +98,12 @@ export class Attention extends Module {
     return this.o_proj.forward(reshape(permute(y, [0, 2, 1, 3]), [batch, seq, this.numHeads * this.headDim]));
   }
 
+  /** Also frees the rotary tables; layers that share them make them again when they need them. */
+  override dispose(): void {
+    this.#rotary?.[Symbol.dispose]();
+    super.dispose();
+  }
+
   /** `[batch, seq, heads · headDim]` as `[batch, heads, seq, headDim]`. */
   #heads(x: Tensor, heads: number): Tensor {
     const [batch, seq] = x.shape;

@@ -17,6 +17,7 @@ export { type LlamaConfig, llamaConfigFromHf, llamaConfigToHf, llamaShapes } fro
 export { LlamaForCausalLM, LlamaModel, type LlamaOptions } from "./models/llama.ts";
 export { ggufToHfName, llamaConfigFromGguf } from "./models/llamaGguf.ts";
 export { type LoadOptions, loadFromGguf, loadFromHf } from "./models/load.ts";
+export { modelTensors, type WeightDtype } from "./modelTensors.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";
 export { clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";

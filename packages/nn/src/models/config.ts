@@ -34,11 +34,16 @@ export type LlamaType = (typeof llamaTypes)[number];
 const size = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(most));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0), v.maxValue(1e12));
 
+/** transformers' defaults for keys that a file leaves out. */
+const kvHeadsOf = { llama: undefined, mistral: 8, qwen2: 32 } as const satisfies Record<LlamaType, unknown>;
+const mistralWindow = 4096;
+
 const ropeSchema = v.looseObject({
   rope_type: v.nullish(v.string()),
   type: v.nullish(v.string()),
   rope_theta: v.nullish(positive),
   factor: v.nullish(positive),
+  partial_rotary_factor: v.nullish(positive),
   low_freq_factor: v.nullish(positive),
   high_freq_factor: v.nullish(positive),
   original_max_position_embeddings: v.nullish(size(1 << 30)),
@@ -55,6 +60,7 @@ const schema = v.looseObject({
   head_dim: v.nullish(size(4096)),
   rms_norm_eps: v.nullish(v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(1)), 1e-6),
   rope_theta: v.nullish(positive),
+  partial_rotary_factor: v.nullish(positive),
   rope_scaling: v.nullish(ropeSchema),
   rope_parameters: v.nullish(ropeSchema),
   hidden_act: v.nullish(v.string(), "silu"),
@@ -72,27 +78,20 @@ const schema = v.looseObject({
  * @param name - the file's name, for messages
  */
 export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaConfig {
-  const fail = (problems: readonly string[]): Error =>
+  const fail = (found: readonly string[]): Error =>
     new CheckpointError(
       "config",
-      `${name}: ${problems.slice(0, 5).join("; ")}${problems.length > 5 ? `; and ${problems.length - 5} more` : ""}.`,
+      `${name}: ${found.slice(0, 5).join("; ")}${found.length > 5 ? `; and ${found.length - 5} more` : ""}.`,
     );
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw fail(["the content must be a JSON object"]);
   const modelType = Reflect.get(json, "model_type");
   if (!llamaTypes.some((type) => type === modelType)) {
-    throw fail([
-      `model_type must be one of ${llamaTypes.join(", ")}, got ${JSON.stringify(modelType)?.slice(0, 60) ?? "nothing"}`,
-    ]);
+    const got = typeof modelType === "string" ? JSON.stringify(modelType.slice(0, 60)) : kindOf(modelType);
+    throw fail([`model_type must be one of ${llamaTypes.join(", ")}, got ${got}`]);
   }
-  const parsed = v.safeParse(schema, json);
-  if (!parsed.success)
-    throw fail(
-      parsed.issues.map(
-        (issue) =>
-          `${v.getDotPath(issue) ?? "value"} must be ${issue.expected ?? "valid"}, got ${issue.received.slice(0, 60)}`,
-      ),
-    );
+  const parsed = v.safeParse(schema, json, { abortPipeEarly: true });
+  if (!parsed.success) throw fail(parsed.issues.map(problemOf));
   const c = parsed.output;
   const problems: string[] = [];
   if (c.rope_parameters != null && c.rope_scaling != null)
@@ -104,7 +103,11 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
       `hidden_act must be silu, relu, gelu, gelu_new or gelu_pytorch_tanh, got "${c.hidden_act.slice(0, 40)}"`,
     );
   const heads = c.num_attention_heads;
-  const kvHeads = c.num_key_value_heads ?? heads;
+  // Where the key is missing, the class's default; where it is null, as many as heads.
+  const kvHeads =
+    (c.num_key_value_heads === undefined ? kvHeadsOf[c.model_type] : undefined) ??
+    c.num_key_value_heads ??
+    heads;
   if (heads % kvHeads !== 0)
     problems.push(`num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${kvHeads})`);
   if (c.head_dim == null && c.hidden_size % heads !== 0)
@@ -116,6 +119,8 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
   if (c.model_type === "qwen2" && c.use_sliding_window)
     problems.push("use_sliding_window is not supported for qwen2");
   const rope = c.rope_parameters ?? c.rope_scaling ?? undefined;
+  const rotated = rope?.partial_rotary_factor ?? c.partial_rotary_factor ?? 1;
+  if (rotated !== 1) problems.push(`partial_rotary_factor must be 1, got ${rotated}`);
   const scaling = ropeScaling(rope, problems);
   if (problems.length > 0) throw fail(problems);
   const qwen = c.model_type === "qwen2";
@@ -137,9 +142,38 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
     qkvBias: qwen || (llama && c.attention_bias),
     outBias: llama && c.attention_bias,
     mlpBias: llama && c.mlp_bias,
-    slidingWindow: c.model_type === "mistral" ? (c.sliding_window ?? undefined) : undefined,
+    slidingWindow:
+      c.model_type !== "mistral" || c.sliding_window === null
+        ? undefined
+        : (c.sliding_window ?? mistralWindow),
     maxPositionEmbeddings: c.max_position_embeddings,
   };
+}
+
+/** Valibot's words for a kind, or for what a missing key or a check expects, in ours. */
+const words: ReadonlyMap<string, string> = new Map([
+  ["number", "a number"],
+  ["string", "a text"],
+  ["boolean", "true or false"],
+  ["Object", "an object"],
+  ["integer", "a whole number"],
+  ["finite", "finite"],
+]);
+
+function problemOf(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? "the content";
+  const { expected, received } = issue;
+  // Of a missing key the schema tells the key's name.
+  if (received === "undefined") return `${path} is missing`;
+  const limit = expected?.replace(/^>=/, "at least ").replace(/^<=/, "at most ").replace(/^>/, "above ");
+  const wanted = words.get(issue.type) ?? words.get(expected?.match(/[A-Za-z]+/)?.[0] ?? "") ?? limit;
+  return `${path} must be ${wanted}, got ${received.slice(0, 60)}`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  return Array.isArray(value) ? "an array" : `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
 }
 
 function ropeScaling(

@@ -24,13 +24,12 @@ export class LlamaModel extends Module {
   embed_tokens: Embedding;
   layers: TransformerBlock[];
   norm: RMSNorm;
-  readonly #rotary: Rotary;
 
   constructor(config: LlamaConfig, { device, generator, dtype = "f32" }: LlamaOptions) {
     super();
     const { hiddenSize, headDim, rmsNormEps: eps } = config;
     const options = { device, generator, dtype };
-    this.#rotary = new Rotary(device, { theta: config.ropeTheta, headDim, scaling: config.ropeScaling });
+    const rotary = new Rotary(device, { theta: config.ropeTheta, headDim, scaling: config.ropeScaling });
     this.embed_tokens = new Embedding(config.vocabSize, hiddenSize, { ...options, std: 0.02 });
     this.layers = Array.from(
       { length: config.numHiddenLayers },
@@ -46,7 +45,7 @@ export class LlamaModel extends Module {
             qkvBias: config.qkvBias,
             outBias: config.outBias,
             window: config.slidingWindow,
-            rotary: this.#rotary,
+            rotary,
           }),
           feedForwardNorm: new RMSNorm(hiddenSize, { device, eps }),
           feedForward: new GatedFeedForward({
@@ -67,11 +66,6 @@ export class LlamaModel extends Module {
     for (const [layer, block] of this.layers.entries()) x = block.forward(x, { cache, layer });
     cache?.advance(ids.shape[1]);
     return this.norm.forward(x);
-  }
-
-  override dispose(): void {
-    this.#rotary[Symbol.dispose]();
-    super.dispose();
   }
 }
 

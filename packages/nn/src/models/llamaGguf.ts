@@ -15,52 +15,86 @@ const architectures: ReadonlyMap<string, LlamaType> = new Map([
 export async function llamaConfigFromGguf(file: GgufFile): Promise<LlamaConfig> {
   const architecture = file.metadata.get("general.architecture");
   const modelType = typeof architecture === "string" ? architectures.get(architecture) : undefined;
-  if (modelType === undefined)
+  if (typeof architecture !== "string" || modelType === undefined)
     throw new CheckpointError(
       "config",
-      `${file.name}: general.architecture must be one of ${[...architectures.keys()].join(", ")}, got ${String(architecture).slice(0, 60)}.`,
+      `${file.name}: general.architecture must be one of ${[...architectures.keys()].join(", ")}, got ${typeof architecture === "string" ? `"${architecture.slice(0, 60)}"` : typeof architecture}.`,
     );
-  const get = (key: string): unknown => file.metadata.get(`${architecture}.${key}`);
+  const fail = (problem: string): Error => new CheckpointError("config", `${file.name}: ${problem}.`);
   const number = (key: string): number | undefined => {
-    const value = get(key);
-    return typeof value === "number" ? value : typeof value === "bigint" ? Number(value) : undefined;
+    const name = `${architecture}.${key}`;
+    const value = file.metadata.get(name);
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" && typeof value !== "bigint")
+      throw fail(`${name} must be a number, got ${Array.isArray(value) ? "an array" : `a ${typeof value}`}`);
+    return Number(value);
+  };
+  const needed = (key: string): number => {
+    const value = number(key);
+    if (value === undefined) throw fail(`${architecture}.${key} is missing`);
+    return value;
   };
   const has = (name: string): boolean => file.tensors.has(name);
-  const headDim = number("attention.key_length") ?? number("rope.dimension_count");
+  const embedding = file.tensors.get("token_embd.weight");
+  if (embedding === undefined) throw fail("token_embd.weight is missing");
+  if ((number("expert_count") ?? 0) !== 0)
+    throw fail(
+      `${architecture}.expert_count must be 0, got ${number("expert_count")}: mixtures of experts are not supported`,
+    );
+  const rotated = number("rope.dimension_count");
+  const headDim = number("attention.key_length") ?? rotated;
+  if (rotated !== undefined && rotated !== headDim)
+    throw fail(`${architecture}.rope.dimension_count must be ${headDim}, the size of a head, got ${rotated}`);
+  const window = number("attention.sliding_window");
   const config = llamaConfigFromHf(
     {
-      model_type: modelType,
-      vocab_size: file.tensors.get("token_embd.weight")?.shape[0],
-      hidden_size: number("embedding_length"),
-      intermediate_size: number("feed_forward_length"),
-      num_hidden_layers: number("block_count"),
-      num_attention_heads: number("attention.head_count"),
-      num_key_value_heads: number("attention.head_count_kv"),
+      // Llama's architecture is also Mistral's: they differ by the window.
+      model_type: modelType === "llama" && window !== undefined ? "mistral" : modelType,
+      vocab_size: embedding.shape[0],
+      hidden_size: needed("embedding_length"),
+      intermediate_size: needed("feed_forward_length"),
+      num_hidden_layers: needed("block_count"),
+      num_attention_heads: needed("attention.head_count"),
+      num_key_value_heads: number("attention.head_count_kv") ?? null,
       head_dim: headDim,
-      rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
+      rms_norm_eps: needed("attention.layer_norm_rms_epsilon"),
       rope_theta: number("rope.freq_base"),
       tie_word_embeddings: !has("output.weight"),
       attention_bias: has("blk.0.attn_q.bias"),
       mlp_bias: has("blk.0.ffn_up.bias"),
+      sliding_window: window,
+      use_sliding_window: window !== undefined,
       max_position_embeddings: number("context_length"),
-      rope_scaling: ropeScaling(file, get("rope.scaling.type"), number("rope.scaling.factor")),
+      rope_scaling: ropeScaling(
+        architecture,
+        file,
+        number("rope.scaling.factor") ?? number("rope.scale_linear"),
+      ),
     },
     file.name,
   );
   const factors = await ropeFactors(file, config.headDim);
-  return { ...config, outBias: has("blk.0.attn_output.bias"), ropeScaling: factors ?? config.ropeScaling };
+  return {
+    ...config,
+    qkvBias: config.qkvBias || has("blk.0.attn_q.bias"),
+    outBias: has("blk.0.attn_output.bias"),
+    ropeScaling: factors ?? config.ropeScaling,
+  };
 }
 
+/** An old file has `rope.scale_linear` alone. */
 function ropeScaling(
+  architecture: string,
   file: GgufFile,
-  type: unknown,
   factor: number | undefined,
 ): Record<string, unknown> | undefined {
-  if (type === undefined || type === "none") return undefined;
+  const type = file.metadata.get(`${architecture}.rope.scaling.type`);
+  if (type === "none" || (type === undefined && (factor === undefined || factor === 1))) return undefined;
+  if (type === undefined) return { rope_type: "linear", factor };
   if (type === "linear") return { rope_type: "linear", factor };
   throw new CheckpointError(
     "config",
-    `${file.name}: rope scaling type must be none or linear, got ${String(type).slice(0, 40)}.`,
+    `${file.name}: rope.scaling.type must be none or linear, got ${typeof type === "string" ? `"${type.slice(0, 40)}"` : `a ${typeof type}`}.`,
   );
 }
 

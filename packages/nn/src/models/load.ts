@@ -3,7 +3,7 @@ import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
 import { type LlamaConfig, llamaConfigFromHf, llamaShapes } from "./config.ts";
 import { LlamaForCausalLM, type LlamaOptions } from "./llama.ts";
 import { llamaConfigFromGguf, llamaGgufWeights } from "./llamaGguf.ts";
-import { checkShapes, fillWeights, safetensorsWeights, type WeightSource } from "./weights.ts";
+import { checkWeights, fillWeights, safetensorsWeights, type WeightSource } from "./weights.ts";
 
 export interface LoadOptions extends Omit<LlamaOptions, "generator"> {
   /** Called after each tensor. */
@@ -34,14 +34,19 @@ async function load(
   { onTensor, ...options }: LoadOptions,
 ): Promise<LlamaForCausalLM> {
   // Tied checkpoints may repeat the head, and old ones hold the rotary frequencies.
-  checkShapes(
+  checkWeights(
     source,
     llamaShapes(config),
     (name) =>
       name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight"),
   );
   const model = new LlamaForCausalLM(config, options);
-  model.eval();
-  await fillWeights(model, source, onTensor);
+  try {
+    model.eval();
+    await fillWeights(model, source, onTensor);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
   return model;
 }

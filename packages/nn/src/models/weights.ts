@@ -1,25 +1,30 @@
 import {
   bf16,
   bf16ToF32,
+  type DType,
   f16,
   f16ToF32,
   f32,
-  fromArray,
+  f32ToBf16,
+  f32ToF16,
   q4_0,
   q4_1,
   q8_0,
   show,
+  type TypedArray,
   type WeightFormat,
 } from "@graft/tensor";
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, listed } from "../errors.ts";
 import type { Module } from "../module.ts";
 
 /** Named weights in a file of any kind, one readable at a time. */
 export interface WeightSource {
   readonly name: string;
-  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly type: string }>;
+  /** The storage types whose values can be read. */
+  readonly types: readonly string[];
   /** The values, widened to float32. */
   read(name: string): Promise<Float32Array>;
 }
@@ -28,11 +33,11 @@ export interface WeightSource {
 export function safetensorsWeights(file: SafetensorsFile): WeightSource {
   return {
     name: file.name,
-    shapes: new Map([...file.tensors].map(([name, { shape }]) => [name, shape])),
+    tensors: new Map([...file.tensors].map(([name, { shape, dtype }]) => [name, { shape, type: dtype }])),
+    types: ["F32", "F16", "BF16", "F64"],
     async read(name) {
       const dtype = file.tensors.get(name)?.dtype;
-      const bytes = await file.readBytes(name);
-      const { buffer, byteOffset, byteLength } = bytes;
+      const { buffer, byteOffset, byteLength } = await file.readBytes(name);
       switch (dtype) {
         case "F32":
           return new Float32Array(buffer, byteOffset, byteLength / 4);
@@ -43,10 +48,7 @@ export function safetensorsWeights(file: SafetensorsFile): WeightSource {
         case "F64":
           return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
         default:
-          throw new CheckpointError(
-            "loadWeights",
-            `${file.name}: ${name} must be stored as F32, F16, BF16 or F64, got ${dtype}. Quantized folders are not supported yet.`,
-          );
+          throw new Error(`internal: ${name} was read before its type was checked`);
       }
     },
   };
@@ -75,21 +77,21 @@ export function ggufWeights(
     const own = rename(name);
     if (own !== undefined) stored.set(own, name);
   }
-  const shapes = new Map<string, readonly number[]>();
-  for (const [own, name] of stored) shapes.set(own, file.tensors.get(name)?.shape ?? []);
+  const tensors = new Map<string, { shape: readonly number[]; type: string }>();
+  for (const [own, name] of stored) {
+    const tensor = file.tensors.get(name);
+    if (tensor !== undefined) tensors.set(own, tensor);
+  }
   return {
     name: file.name,
-    shapes,
+    tensors,
+    types: [...formats.keys()],
     async read(own) {
       const name = stored.get(own) ?? own;
       const tensor = file.tensors.get(name);
-      const format = formats.get(tensor?.type.toUpperCase() ?? "");
-      if (tensor === undefined || format === undefined) {
-        throw new CheckpointError(
-          "loadWeights",
-          `${file.name}: ${name} must be stored as ${[...formats.keys()].join(", ")}, got ${tensor?.type ?? "nothing"}.`,
-        );
-      }
+      const format = formats.get(tensor?.type ?? "");
+      if (tensor === undefined || format === undefined)
+        throw new Error(`internal: ${name} was read before its type was checked`);
       const bytes = await file.readBytes(name);
       const count = tensor.shape.reduce((product, dim) => product * dim, 1);
       try {
@@ -107,32 +109,28 @@ export function ggufWeights(
   };
 }
 
-/** Checks names and shapes, all problems at once, before any memory is taken for them. */
-export function checkShapes(
+/** Checks names, shapes and types, all problems at once, before any memory is taken for them. */
+export function checkWeights(
   source: WeightSource,
   expected: ReadonlyMap<string, readonly number[]>,
   ignore: (name: string) => boolean,
 ): void {
   const problems: string[] = [];
   for (const [name, shape] of expected) {
-    const found = source.shapes.get(name);
+    const found = source.tensors.get(name);
     if (found === undefined) problems.push(`${name}: missing`);
-    else if (show(found) !== show(shape))
-      problems.push(`${name}: expected ${show(shape)}, got ${show(found)}`);
+    else if (show(found.shape) !== show(shape))
+      problems.push(`${name}: expected ${show(shape)}, got ${show(found.shape)}`);
+    else if (!source.types.includes(found.type))
+      problems.push(`${name}: must be stored as ${source.types.join(", ")}, got ${found.type}`);
   }
-  for (const name of source.shapes.keys())
+  for (const name of source.tensors.keys())
     if (!expected.has(name) && !ignore(name)) problems.push(`${name.slice(0, 100)}: not in this model`);
-  if (problems.length === 0) return;
-  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const more = problems.length > 3 ? `\n  and ${problems.length - 3} more` : "";
-  throw new CheckpointError(
-    "loadWeights",
-    `${source.name} does not fit its configuration: ${count}\n${problems
-      .sort()
-      .slice(0, 3)
-      .map((problem) => `  ${problem}`)
-      .join("\n")}${more}`,
-  );
+  if (problems.length > 0)
+    throw new CheckpointError(
+      "loadWeights",
+      `${source.name} does not fit its configuration: ${listed(problems, 3)}`,
+    );
 }
 
 /** Fills the parameters of `model`, one tensor at a time, so that the peak is the model and one tensor. */
@@ -144,12 +142,13 @@ export async function fillWeights(
   const parameters = [...model.namedParameters()];
   for (const [i, [name, parameter]] of parameters.entries()) {
     const values = await source.read(name);
-    if (parameter.dtype === "f32") parameter.upload(values);
-    else {
-      const converted = fromArray(parameter.device, values, parameter.shape, { dtype: parameter.dtype });
-      parameter.upload(await converted.toBits());
-      converted.dispose();
-    }
+    parameter.upload(storedAs(parameter.dtype, values));
     onTensor?.(i + 1, parameters.length);
   }
+}
+
+function storedAs(dtype: DType, values: Float32Array): TypedArray {
+  if (dtype === "f16") return f32ToF16(values);
+  if (dtype === "bf16") return f32ToBf16(values);
+  return dtype === "f64" ? Float64Array.from(values) : values;
 }

@@ -10,6 +10,8 @@ export interface TestDevices {
   /** Dawn on whatever adapter there is, also a software one. */
   readonly gpu: GpuDevice;
   readonly all: readonly Device[];
+  /** The text of every WGSL module that the GPU device made so far, with the op's name. */
+  readonly shaders: ReadonlyMap<string, string>;
 }
 
 // On globalThis: a worker runs many test files, and opening a device and building its pipelines takes longer than most tests.
@@ -26,5 +28,15 @@ async function open(): Promise<TestDevices> {
   const reference = openCpu({ kernels: "reference" });
   const cpu = openCpu();
   const gpu = await openWebGpu();
-  return { reference, cpu, gpu, all: [reference, cpu, gpu] };
+  return { reference, cpu, gpu, all: [reference, cpu, gpu], shaders: shadersOf(gpu.gpu) };
+}
+
+function shadersOf(gpu: GPUDevice): Map<string, string> {
+  const shaders = new Map<string, string>();
+  const create = gpu.createShaderModule.bind(gpu);
+  gpu.createShaderModule = (descriptor) => {
+    shaders.set(descriptor.code, descriptor.label ?? "");
+    return create(descriptor);
+  };
+  return shaders;
 }

@@ -10,7 +10,8 @@ import {
   overSamples,
   testDevices,
 } from "@graft/tensor/testing";
-import { describe, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { validateWgsl } from "../../test-support/wgsl.ts";
 
 const folder = fileURLToPath(new URL("../../src/ops", import.meta.url));
 
@@ -50,4 +51,11 @@ export async function testPart(part: number): Promise<void> {
         test(`errors say what they should on ${device.kind}`, () => checkErrors(cases, device));
     });
   }
+  test("the compiler has no remark on any WGSL module that this worker made", async () => {
+    const remarks: string[] = [];
+    for (const [code, op] of devices.shaders)
+      for (const { type, line, text } of await validateWgsl(devices.gpu.gpu, code))
+        remarks.push(`${op}, ${type} in line ${line}: ${text}\n${code.split("\n")[line - 1]}`);
+    expect(remarks).toEqual([]);
+  });
 }

@@ -1,4 +1,4 @@
-import { f16, f32, type WeightFormat } from "@graft/tensor";
+import { f16, f32, openCpu, type WeightFormat } from "@graft/tensor";
 import { testDevices } from "@graft/tensor/testing";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -438,5 +438,27 @@ describe("weights that do not fit", () => {
     expect(seen).toEqual(Array.from({ length: shapes.size }, (_, i) => i + 1));
     expect(model.training).toBe(false);
     model.dispose();
+  });
+
+  test("the device never holds more than the model while it loads, and one tensor is read at a time", async () => {
+    const tensors = [...shapes].map(([own, shape]) => ({ ...other("F16", [...shape]), name: own }));
+    const file = await openSafetensors(bytesSource(serializeSafetensors(tensors), "model.safetensors"));
+    for (const dtype of ["f32", "bf16"] as const) {
+      const device = openCpu();
+      const order: string[] = [];
+      const watched = {
+        ...file,
+        readBytes(own: string) {
+          order.push(own);
+          return file.readBytes(own);
+        },
+      };
+      const onTensor = (): number => order.push("done");
+      const model = await loadFromHf(base, watched, { device, dtype, onTensor });
+      expect(device.memory().peakBytes).toBe(model.parameterBytes());
+      expect(order.filter((_, i) => i % 2 === 1)).toEqual(Array.from({ length: shapes.size }, () => "done"));
+      model.dispose();
+      device.close();
+    }
   });
 });

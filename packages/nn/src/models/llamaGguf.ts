@@ -1,4 +1,5 @@
 import type { GgufFile } from "../checkpoint/gguf.ts";
+import type { GgufValue } from "../checkpoint/ggufMetadata.ts";
 import { CheckpointError } from "../errors.ts";
 import type { RopeScaling } from "../rotary.ts";
 import type { LlamaConfig, LlamaType } from "./config.ts";
@@ -18,7 +19,7 @@ export async function llamaConfigFromGguf(file: GgufFile): Promise<LlamaConfig> 
   if (typeof architecture !== "string" || modelType === undefined)
     throw new CheckpointError(
       "config",
-      `${file.name}: general.architecture must be one of ${[...architectures.keys()].join(", ")}, got ${typeof architecture === "string" ? `"${architecture.slice(0, 60)}"` : typeof architecture}.`,
+      `${file.name}: general.architecture must be one of ${[...architectures.keys()].join(", ")}, got ${kindOf(architecture)}.`,
     );
   const fail = (problem: string): Error => new CheckpointError("config", `${file.name}: ${problem}.`);
   const number = (key: string): number | undefined => {
@@ -26,7 +27,7 @@ export async function llamaConfigFromGguf(file: GgufFile): Promise<LlamaConfig> 
     const value = file.metadata.get(name);
     if (value === undefined) return undefined;
     if (typeof value !== "number" && typeof value !== "bigint")
-      throw fail(`${name} must be a number, got ${Array.isArray(value) ? "an array" : `a ${typeof value}`}`);
+      throw fail(`${name} must be a number, got ${kindOf(value)}`);
     return Number(value);
   };
   const needed = (key: string): number => {
@@ -82,6 +83,13 @@ export async function llamaConfigFromGguf(file: GgufFile): Promise<LlamaConfig> 
   };
 }
 
+/** A metadata value for messages: texts are shown, of anything else the kind. */
+function kindOf(value: GgufValue | undefined): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
+  return typeof value === "object" ? "an array" : `a ${typeof value}`;
+}
+
 /** An old file has `rope.scale_linear` alone. */
 function ropeScaling(
   architecture: string,
@@ -94,7 +102,7 @@ function ropeScaling(
   if (type === "linear") return { rope_type: "linear", factor };
   throw new CheckpointError(
     "config",
-    `${file.name}: rope.scaling.type must be none or linear, got ${typeof type === "string" ? `"${type.slice(0, 40)}"` : `a ${typeof type}`}.`,
+    `${file.name}: rope.scaling.type must be none or linear, got ${kindOf(type)}.`,
   );
 }
 

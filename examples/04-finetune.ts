@@ -4,17 +4,14 @@
 //
 //   node examples/dist/04-finetune.js --steps 20 --device cpu
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { openModel } from "@graft/finetune";
+import { embeddedModel, openModel } from "@graft/finetune";
 import { injectLora, saveAdapter } from "@graft/lora";
 import { AdamW } from "@graft/nn";
 import { writeFolderAtomic } from "@graft/nn/node";
 import { crossEntropy, Generator, openCpu, scope, tensor } from "@graft/tensor";
 import { openWebGpu } from "@graft/tensor/node";
 import { type ExampleOptions, runAsProgram } from "./command.ts";
-
-const embedded = join(createRequire(import.meta.url).resolve("@graft/finetune"), "../../embedded");
 
 export interface FinetuneOptions extends ExampleOptions {
   /** Folder with config.json, *.safetensors and tokenizer.json, or a .gguf file. */
@@ -27,8 +24,8 @@ export interface FinetuneOptions extends ExampleOptions {
 
 export async function main({ steps, device: kind, learningRate, log, ...paths }: FinetuneOptions) {
   const {
-    folder = embedded,
-    text = join(embedded, "demo/moby-dick.train.txt"),
+    folder = embeddedModel,
+    text = join(embeddedModel, "demo/moby-dick.train.txt"),
     out = "runs/example-adapter",
   } = paths;
   const losses: number[] = [];

@@ -24,6 +24,7 @@ export {
 } from "./dataset/batching.ts";
 export { type Dataset, datasetNotices, type Example, IGNORED } from "./dataset/example.ts";
 export { type DataOptions, readData } from "./dataset/read.ts";
+export { embeddedModel } from "./demo.ts";
 export { type OpenedDevice, openDevice } from "./device.ts";
 export { GraftError, InterruptedError, UsageError } from "./errors.ts";
 export { type Generated, type GenerateOptions as GenerationOptions, generate } from "./generate.ts";

@@ -15,6 +15,7 @@ export const negCases: OpCases = {
     { inputs: [inputOf([5], 1, { dtype: "f16" })], call: (x) => neg(x), why: "f16" },
     { inputs: [inputOf([5], 1, { dtype: "bf16" })], call: (x) => neg(x), why: "bf16" },
     { inputs: [{ shape: [3], dtype: "i32", values: [-4, 0, 7] }], call: (x) => neg(x), why: "i32" },
+    { inputs: [{ shape: [2], dtype: "u32", values: [0, 7] }], call: (x) => neg(x), why: "u32 wraps" },
   ],
   errors: [
     {

@@ -109,5 +109,21 @@ export function binaryErrors(
         ? `${name}: dtypes must agree, got a f32 and b i32. Use cast on one of them.`
         : `${name}: b must be a float type, got i32. Use cast first.`,
     },
+    ...(integers ? wholeNumbers(name, fn) : []),
+  ];
+}
+
+function wholeNumbers(name: string, fn: Binary): ErrorCase[] {
+  const words = (operand: string, dtype: string, value: number): string =>
+    `${name}: ${operand} must be a whole number that ${dtype} holds, got ${value}. Use cast on the tensor.`;
+  return [
+    {
+      call: (device) => fn(fromArray(device, [1], [1], { dtype: "i32" }), 1.5),
+      message: words("b", "i32", 1.5),
+    },
+    {
+      call: (device) => fn(-1, fromArray(device, [1], [1], { dtype: "u32" })),
+      message: words("a", "u32", -1),
+    },
   ];
 }

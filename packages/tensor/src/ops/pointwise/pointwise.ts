@@ -68,7 +68,7 @@ function build(
   return {
     name: spec.name,
 
-    infer(metas) {
+    infer(metas, params) {
       metas.forEach((meta, i) => {
         if (isQuestion(i) !== (meta.dtype === "bool")) {
           throw new DTypeError(
@@ -91,6 +91,7 @@ function build(
         );
       }
       const common = commonType(spec.name, names, metas);
+      if (common === "i32" || common === "u32") checkWhole(spec.name, params, common);
       return [{ shape, dtype: isBool ? "bool" : common }];
     },
 
@@ -192,6 +193,18 @@ function substitute(root: Expr, inputs: ReadonlyMap<number, Expr>, done: Map<Exp
 
 function answers(x: Expr): boolean {
   return x.kind === "call" && primitives[x.fn].result === "bool";
+}
+
+/** A number that the integer type does not hold would be rounded by one device and compared as it is by another. */
+function checkWhole(who: string, params: Params, dtype: "i32" | "u32"): void {
+  for (const [name, value] of Object.entries(params)) {
+    const held = dtype === "i32" ? value | 0 : value >>> 0;
+    if (value !== held)
+      throw new DTypeError(
+        who,
+        `${name} must be a whole number that ${dtype} holds, got ${value}. Use cast on the tensor.`,
+      );
+  }
 }
 
 /** f16 and bf16 count as f32. Two different types are an error: nothing is converted silently. */

@@ -27,7 +27,10 @@ export function print(
       else {
         const primitive = primitives[item.fn];
         const [a, b, c] = item.args.map((arg) => names.get(arg) ?? "");
-        lines.push(`let ${name} = ${primitive.wgsl(a, b ?? "", c ?? "")};`);
+        // WGSL has no minus for u32; 0 − a wraps as the CPU's does.
+        const unsignedMinus = item.fn === "neg" && type === "u32";
+        const text = unsignedMinus ? `(0u - ${a})` : primitive.wgsl(a, b ?? "", c ?? "");
+        lines.push(`let ${name} = ${text};`);
         if ("helper" in primitive && primitive.helper !== undefined) helpers.add(primitive.helper);
       }
     }

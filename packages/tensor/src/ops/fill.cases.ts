@@ -19,6 +19,11 @@ export const onesLikeCases: OpCases = {
     { inputs: [inputOf([3], 1, { dtype: "bf16" })], call: (x) => onesLike(x), why: "bf16 gives f32" },
     { inputs: [{ shape: [2], dtype: "i32", values: [3, 4] }], call: (x) => onesLike(x), why: "i32" },
     { inputs: [{ shape: [2], dtype: "bool", values: [0, 1] }], call: (x) => onesLike(x), why: "bool" },
+    {
+      inputs: [{ shape: [2], dtype: "bool", values: [0, 1] }],
+      call: (x) => onesLike(x, 2),
+      why: "any other number is true",
+    },
     { inputs: [inputOf([3], 1)], call: (x) => onesLike(x, -2.5), why: "another value" },
   ],
   ...shared,

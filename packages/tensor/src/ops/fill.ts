@@ -15,8 +15,8 @@ export interface FillAttrs {
 export const fillOp: Op<FillAttrs> = {
   name: "fill",
   infer: (_, { shape, dtype }) => [{ shape, dtype }],
-  cpu(_, [out], { value }) {
-    out.data.fill(value);
+  cpu(_, [out], { value, dtype }) {
+    out.data.fill(dtype === "bool" ? Number(value !== 0) : value);
   },
   wgsl: (_, [out], { value, dtype }) => [
     {

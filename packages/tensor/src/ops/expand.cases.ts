@@ -35,6 +35,10 @@ export const expandCases: OpCases = {
   ],
   errors: [
     {
+      call: (device) => expand(zeros(device, [1]), [-1]),
+      message: "expand: sizes must be whole numbers, got [-1].",
+    },
+    {
       call: (device) => expand(zeros(device, [2]), [3]),
       message: "expand: x [2] must broadcast to [3].",
     },

@@ -8,6 +8,8 @@ const expandOp: Op<{ shape: Shape }> = {
   name: "expand",
   raw: true,
   infer([x], { shape }) {
+    if (!shape.every((dim) => Number.isInteger(dim) && dim >= 0))
+      throw new ShapeError("expand", `sizes must be whole numbers, got ${show(shape)}.`);
     const joint = broadcastShapes([x.shape, shape]);
     if (joint === undefined || !sameShape(joint, shape))
       throw new ShapeError("expand", `x ${show(x.shape)} must broadcast to ${show(shape)}.`);

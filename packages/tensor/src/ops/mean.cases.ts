@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { zeros } from "../create.ts";
+import { fromArray, zeros } from "../create.ts";
 import type { Shape } from "../shape.ts";
 import { seeds, shapes } from "../testing/arbitraries.ts";
 import type { OpCases, Sample, SampleInput } from "../testing/cases.ts";
@@ -48,6 +48,10 @@ export const meanCases: OpCases = {
     sample([3, 5], 0, false, { dtype: "bf16" }),
   ],
   errors: [
+    {
+      call: (device) => mean(fromArray(device, [1, 2], [2], { dtype: "i32" })),
+      message: "mean: x must be a float type, got i32. Use cast first.",
+    },
     {
       call: (device) => mean(zeros(device, [2, 0])),
       message: "mean: there must be at least one value to average, got [2, 0].",

@@ -1,4 +1,5 @@
-import { ShapeError } from "../errors.ts";
+import { isFloat } from "../dtype.ts";
+import { DTypeError, ShapeError } from "../errors.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { div } from "./div.ts";
@@ -14,6 +15,8 @@ export function mean(
   axes?: number | readonly number[],
   options: { keepDim?: boolean } = {},
 ): Tensor {
+  if (!isFloat(x.dtype))
+    throw new DTypeError("mean", `x must be a float type, got ${x.dtype}. Use cast first.`);
   const reduced = reducedAxes("mean", x.shape, axes);
   const count = sizeOf(reduced.map((axis) => x.shape[axis]));
   if (count === 0)

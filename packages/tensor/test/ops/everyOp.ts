@@ -8,6 +8,7 @@ import {
   checkNoGradient,
   type OpCases,
   overSamples,
+  type Sample,
   testDevices,
 } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
@@ -32,20 +33,30 @@ export async function allCases(): Promise<Map<string, OpCases[]>> {
 /** How many test files share the ops, so that both workers have some. */
 export const PARTS = 4;
 
+/** A software adapter compiles for seconds where other tests want the same cores. */
+const TIMEOUT = 120_000;
+
 /** The loops over cases for one part of the ops: every PARTS-th file from `part` on. */
 export async function testPart(part: number): Promise<void> {
   const files = [...(await allCases())].filter((_, i) => i % PARTS === part);
   const devices = await testDevices();
   for (const cases of files.flatMap(([, list]) => list)) {
-    describe(cases.name, () => {
-      test("every device gives what float64 gives, from views too, and leaves nothing behind", () =>
-        overSamples(cases, (samples) => checkForward(cases, samples, devices)));
+    const over = (check: (samples: readonly Sample[]) => Promise<void>) => () => overSamples(cases, check);
+    describe(cases.name, { timeout: TIMEOUT }, () => {
+      test(
+        "every device gives what float64 gives, from views too, and leaves nothing behind",
+        over((samples) => checkForward(cases, samples, devices)),
+      );
       if (cases.gradient === undefined) {
-        test("the gradient agrees with central differences, and on every device", () =>
-          overSamples(cases, (samples) => checkGradient(cases, samples, devices)));
+        test(
+          "the gradient agrees with central differences, and on every device",
+          over((samples) => checkGradient(cases, samples, devices)),
+        );
       } else {
-        test(`no gradient is given (${cases.gradient.slice("none: ".length)})`, () =>
-          overSamples(cases, (samples) => checkNoGradient(cases, samples, devices.reference)));
+        test(
+          `no gradient is given (${cases.gradient.slice("none: ".length)})`,
+          over((samples) => checkNoGradient(cases, samples, devices.reference)),
+        );
       }
       for (const device of [devices.reference, devices.gpu])
         test(`errors say what they should on ${device.kind}`, () => checkErrors(cases, device));

@@ -36,7 +36,7 @@ export function smollm2Tests(deviceName: string, open: () => Promise<Device>): v
     test.skip(`${file} is not there`, () => {});
     return;
   }
-  describe(`SmolLM2-135M on ${deviceName}`, { timeout: 300_000 }, () => {
+  describe(`SmolLM2-135M on ${deviceName}`, { timeout: 1_200_000 }, () => {
     let device: Device;
     let opened: OpenedModel;
     let model: LlamaForCausalLM;

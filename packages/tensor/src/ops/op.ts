@@ -107,10 +107,12 @@ export function applyOn<A>(
     inputs.some((input) => input.requiresGrad) &&
     (op.mutates !== undefined || metas.some((meta) => isFloat(meta.dtype)));
   if (op.mutates !== undefined) {
-    if (wantsGrad && op.mutates.some((i) => inputs[i].requiresGrad)) {
+    if (wantsGrad) {
       throw new GradError(
         op.name,
-        "a tensor that requires a gradient cannot be changed in place while recording. Wrap the call in noGrad.",
+        op.mutates.some((i) => inputs[i].requiresGrad)
+          ? "a tensor that requires a gradient cannot be changed in place while recording. Wrap the call in noGrad."
+          : "a change in place is not recorded, and an input that requires a gradient would lose it. Use detach on it, or wrap the call in noGrad.",
       );
     }
   } else if (wantsGrad && typeof op.gradient === "string") {

@@ -1,6 +1,7 @@
 import {
   add,
   checkpoint,
+  copyInto,
   type Device,
   dropout,
   enableGrad,
@@ -171,6 +172,15 @@ describe.each([reference, gpu] as Device[])("on $name", (device) => {
     );
     noGrad(() => doubleInPlace(x));
     expect(await read(x)).toEqual([2, 4]);
+  });
+
+  test("a value that requires a gradient does not lose it in a change in place", async () => {
+    const [x, target] = [x2(), fromArray(device, [5, 5], [2])];
+    expect(() => copyInto(target, x)).toThrow(
+      "copyInto: a change in place is not recorded, and an input that requires a gradient would lose it. Use detach on it, or wrap the call in noGrad.",
+    );
+    copyInto(target, x.detach());
+    expect(await read(target)).toEqual([1, 2]);
   });
 
   test("a view shares what is changed in place", () => {

@@ -125,10 +125,21 @@ export function trainTokenizer(texts, power = dampening) {
     truncation: null,
     padding: null,
     added_tokens: [
-      { id: 0, content: endOfText, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+      {
+        id: 0,
+        content: endOfText,
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: true,
+      },
     ],
     normalizer: null,
-    pre_tokenizer: { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: true }, byteLevel] },
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [{ type: "Digits", individual_digits: true }, byteLevel],
+    },
     post_processor: null,
     decoder: byteLevel,
     model: {
@@ -148,7 +159,14 @@ export function trainTokenizer(texts, power = dampening) {
     add_bos_token: false,
     add_eos_token: false,
     added_tokens_decoder: {
-      0: { content: endOfText, lstrip: false, normalized: false, rstrip: false, single_word: false, special: true },
+      0: {
+        content: endOfText,
+        lstrip: false,
+        normalized: false,
+        rstrip: false,
+        single_word: false,
+        special: true,
+      },
     },
     bos_token: endOfText,
     clean_up_tokenization_spaces: false,

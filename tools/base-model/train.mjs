@@ -5,14 +5,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { LlamaForCausalLM, llamaConfigFromHf } from "../../packages/nn/dist/index.js";
-import { serializeSafetensors } from "../../packages/nn/dist/checkpoint/index.js";
-import { f32ToBf16, Generator, noGrad, openCpu, scope } from "../../packages/tensor/dist/index.js";
-import { loadTokenizer } from "../../packages/finetune/dist/index.js";
-import { train } from "../../packages/finetune/dist/train/trainer.js";
-import { tokenLosses } from "../../packages/finetune/dist/train/loss.js";
 import { makeBatch } from "../../packages/finetune/dist/dataset/batching.js";
+import { loadTokenizer } from "../../packages/finetune/dist/index.js";
 import { createRandom } from "../../packages/finetune/dist/random.js";
+import { tokenLosses } from "../../packages/finetune/dist/train/loss.js";
+import { train } from "../../packages/finetune/dist/train/trainer.js";
+import { serializeSafetensors } from "../../packages/nn/dist/checkpoint/index.js";
+import { LlamaForCausalLM, llamaConfigFromHf } from "../../packages/nn/dist/index.js";
+import { f32ToBf16, Generator, noGrad, openCpu, scope } from "../../packages/tensor/dist/index.js";
 import { baseCorpus, embeddedFolder } from "./corpus.mjs";
 
 const { values: flags } = parseArgs({
@@ -69,9 +69,19 @@ let evaluated = "";
 const result = await train(
   model,
   windows(),
-  { steps, learningRate: Number(flags["learning-rate"]), schedule: "cosine", warmupSteps: Math.min(100, Math.ceil(steps / 10)), weightDecay: 0.1, maxGradNorm: 1 },
+  {
+    steps,
+    learningRate: Number(flags["learning-rate"]),
+    schedule: "cosine",
+    warmupSteps: Math.min(100, Math.ceil(steps / 10)),
+    weightDecay: 0.1,
+    maxGradNorm: 1,
+  },
   async ({ step, loss, tokensPerSecond, seconds }) => {
-    if (step % 20 === 0) console.log(`step ${step}/${steps} loss ${loss.toFixed(4)} ${tokensPerSecond.toFixed(0)} tokens/s ${(seconds / 60).toFixed(1)} min`);
+    if (step % 20 === 0)
+      console.log(
+        `step ${step}/${steps} loss ${loss.toFixed(4)} ${tokensPerSecond.toFixed(0)} tokens/s ${(seconds / 60).toFixed(1)} min`,
+      );
     if (step % Number(flags["save-every"]) === 0 || step === steps) {
       evaluated = `held-out loss ${(await evaluate()).toFixed(4)} at step ${step}`;
       console.log(evaluated);
@@ -128,5 +138,8 @@ async function save() {
   mkdirSync(flags.out, { recursive: true });
   writeFileSync(join(flags.out, "model.safetensors"), serializeSafetensors(tensors, { format: "pt" }));
   writeFileSync(join(flags.out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-  writeFileSync(join(flags.out, "generation_config.json"), `${JSON.stringify({ bos_token_id: 0, eos_token_id: 0 }, null, 2)}\n`);
+  writeFileSync(
+    join(flags.out, "generation_config.json"),
+    `${JSON.stringify({ bos_token_id: 0, eos_token_id: 0 }, null, 2)}\n`,
+  );
 }

@@ -49,9 +49,9 @@ export function currentScope(): Scope | undefined {
  * `using s = openScope();`. Tensors made meanwhile are freed at its end, unless they are `keep`-ed.
  */
 export function openScope(): Scope {
-  const scope = new Scope();
-  stack.push(scope);
-  return scope;
+  const opened = new Scope();
+  stack.push(opened);
+  return opened;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { ValueError } from "../errors.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkAlike } from "./updates.ts";
 import { apply, type Op } from "./op.ts";
+import { checkAlike } from "./updates.ts";
 
 export interface AdamWStep {
   /** Of this step. */

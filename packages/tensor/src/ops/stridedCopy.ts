@@ -62,13 +62,13 @@ export function copyKernel(x: View, out: View, from: Walk, to?: Walk): Kernel {
     ["start_y", "i32", to?.offset ?? 0],
     ["size", "u32", size],
   ];
-  flat.shape.forEach((dim, axis) =>
+  for (const [axis, dim] of flat.shape.entries()) {
     params.push(
       [`d${axis}`, "u32", dim],
       [`s${axis}`, "i32", flat.strides[0][axis]],
       [`t${axis}`, "i32", flat.strides[1][axis]],
-    ),
-  );
+    );
+  }
   return {
     key: `copy${rank}${dense ? "d" : ""}`,
     over: "element",

@@ -37,7 +37,7 @@ const ids = (text: string) => tokenizer.encode(text);
 describe("rows", () => {
   test("text: every token and the end of text", async () => {
     const { examples } = await rows('{"text": "the"}');
-    expect(examples).toEqual([{ inputIds: [...ids("the"), 2], labels: [...ids("the"), 2] }]);
+    expect(examples).toEqual([{ inputIds: [...ids("the"), 2], labels: [...ids("the"), 2], row: 1 }]);
   });
 
   test("prompt and completion: tokenized apart, loss on the completion", async () => {
@@ -63,8 +63,8 @@ describe("rows", () => {
       { tokenizer: refuse },
     );
     expect(examples).toEqual([
-      { inputIds: [1, 2, 3], labels: [1, 2, 3] },
-      { inputIds: [4, 5], labels: [-100, 5] },
+      { inputIds: [1, 2, 3], labels: [1, 2, 3], row: 1 },
+      { inputIds: [4, 5], labels: [-100, 5], row: 2 },
     ]);
     expect(targets).toBe(3);
   });
@@ -112,7 +112,10 @@ describe("rows", () => {
     ["{}", `line 1: ${KEYS}, got none.`],
     ["[1]", "line 1: must be a JSON object, got a list."],
     ['{"text": 3}', 'line 1: "text" must be a string, got the number 3.'],
-    ['{"input_ids": [1, 2]}\n{"text": "a"}', "line 2: must be a input_ids row as line 1 is, got a text row."],
+    [
+      '{"input_ids": [1, 2]}\n{"text": "a"}',
+      "line 2: must be of the shape input_ids as line 1 is, got text.",
+    ],
     [
       '{"input_ids": [1, 2]}\n\n{"input_ids": [1, 266]}',
       "line 3: every token must be from 0 to 265, the model's vocabulary, got 266 at position 1.",

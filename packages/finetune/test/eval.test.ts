@@ -76,6 +76,9 @@ describe("eval", () => {
       const message = await failure(1, "eval", "--model", path, "--data", rows, "--device", "cpu", "--json");
       expect(message).toMatch(/^graft: eval: the loss of row [12] is not finite, so there is no result\./);
     }
+    const data = jsonl(join(folder, "second.jsonl"), [{ input_ids: [1] }, { input_ids: [1, 2] }]);
+    const message = await failure(1, "eval", "--model", broken, "--data", data, "--device", "cpu");
+    expect(message).toContain("the loss of row 2 is not finite"); // a row that is left out counts
   });
 
   test("a token that the model does not know is a failure that names the line", async () => {

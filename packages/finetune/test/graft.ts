@@ -22,19 +22,31 @@ export interface Ended {
   readonly lines: Record<string, unknown>[];
 }
 
-export async function graft(...words: string[]): Promise<Ended> {
+export const graft = (...words: string[]): Promise<Ended> => graftUntil(undefined, ...words);
+
+/**
+ * As `graft`, with a Ctrl-C once standard output holds `stop`. The status is what `run` would then end with.
+ */
+export async function graftUntil(stop: string | undefined, ...words: string[]): Promise<Ended> {
+  const controller = new AbortController();
   let out = "";
   let err = "";
   let code = 0;
   try {
     await execute(
       words,
-      { handleInterrupt: () => new AbortController().signal },
+      { handleInterrupt: () => controller.signal },
       {
-        stdout: { write: (text) => (out += text) },
+        stdout: {
+          write: (text) => {
+            out += text;
+            if (stop !== undefined && out.includes(stop)) controller.abort();
+          },
+        },
         stderr: { write: (text) => (err += text) },
       },
     );
+    if (controller.signal.aborted) code = 130;
   } catch (error) {
     code = exitCodeOf(error);
     err += `${messageOf(error)}\n`;

@@ -3,6 +3,8 @@ export interface Example {
   readonly inputIds: readonly number[];
   /** As long as `inputIds`; −100 is no loss. Position i predicts label i + 1, so label 0 never counts. */
   readonly labels: readonly number[];
+  /** Number of its row or window in the file, from 1, for messages. */
+  readonly row?: number;
 }
 
 /** The label that carries no loss, as in PyTorch and transformers. */

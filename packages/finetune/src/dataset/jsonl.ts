@@ -39,7 +39,7 @@ export async function readJsonl(path: string, options: JsonlOptions): Promise<Da
       shape ??= row.shape;
       if (shapeLine === 0) shapeLine = number;
       if (row.shape !== shape)
-        throw new RowProblem(`must be a ${shape} row as line ${shapeLine} is, got a ${row.shape} row`);
+        throw new RowProblem(`must be of the shape ${shape} as line ${shapeLine} is, got ${row.shape}`);
       if (row.shape !== "input_ids") encoder ??= await options.encoder();
       if (row.shape === "messages") encoder?.chat(); // without a template no row can be read
       const whole = encodeRow(row, options.vocabSize, () => {
@@ -51,7 +51,7 @@ export async function readJsonl(path: string, options: JsonlOptions): Promise<Da
       if (example !== whole) cut++;
       const count = countTargets(example.labels);
       if (count === 0) leftOut++;
-      else examples.push(example);
+      else examples.push({ ...example, row: rows });
       targets += count;
     } catch (error) {
       if (!(error instanceof RowProblem)) throw error;

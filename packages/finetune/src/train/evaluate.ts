@@ -30,7 +30,7 @@ export async function evaluate(model: LlamaForCausalLM, examples: readonly Examp
     tokens += countTargets(example.labels);
     if (!Number.isFinite(sum))
       throw new GraftError(
-        `eval: the loss of row ${i + 1} is not finite, so there is no result. Look at the model's weights, or at that row.`,
+        `eval: the loss of row ${example.row ?? i + 1} is not finite, so there is no result. Look at the model's weights, or at that row.`,
       );
   }
   const loss = sum / tokens;

@@ -49,14 +49,15 @@ export interface TrainingResult {
   readonly interrupted: boolean;
 }
 
-/** A loss or gradient that is not finite. The model was set back to the last parameters that gave a finite loss. */
+/** A loss, gradient or parameter that is not finite. The model was set back to the last parameters that gave a finite loss. */
 export class DivergedError extends GraftError {
-  /** Updates that the parameters now contain. */
-  readonly updates: number;
+  /** Updates that the parameters now contain; undefined where no step had a finite loss. */
+  readonly updates: number | undefined;
 
-  constructor(step: number, what: "loss" | "gradient norm", value: number, updates: number) {
+  /** @param what - for example `the loss of step 3 is not finite (NaN)` */
+  constructor(what: string, updates: number | undefined) {
     super(
-      `finetune: the ${what} of step ${step} is not finite (${value}), so training stopped. Use a lower --learning-rate, or look at the rows of that step.`,
+      `finetune: ${what}, so training stopped. Use a lower --learning-rate, or look at the rows of that step.`,
     );
     this.updates = updates;
   }
@@ -89,10 +90,16 @@ export async function train(
       const measured = await gradients(model, optimizer.parameters, value, options.maxGradNorm);
       if (!Number.isFinite(measured.loss)) {
         lastGood.restore();
-        throw new DivergedError(t + 1, "loss", measured.loss, Math.max(0, t - 1));
+        throw new DivergedError(
+          `the loss of step ${t + 1} is not finite (${measured.loss})`,
+          t === 0 ? undefined : t - 1,
+        );
       }
       if (!Number.isFinite(measured.gradNorm))
-        throw new DivergedError(t + 1, "gradient norm", measured.gradNorm, t);
+        throw new DivergedError(
+          `the gradient norm of step ${t + 1} is not finite (${measured.gradNorm})`,
+          t === 0 ? undefined : t,
+        );
       lastGood.take();
       const learningRate = options.learningRate * factor(t);
       optimizer.learningRate = learningRate;
@@ -111,9 +118,16 @@ export async function train(
       });
       // Lets signals and timers in: the CPU device never waits.
       await new Promise((resolve) => setImmediate(resolve));
-      if (options.signal?.aborted) return { steps: t + 1, loss, interrupted: true };
+      const interrupted = options.signal?.aborted === true;
+      if (!interrupted && t + 1 < options.steps) continue;
+      // No later step looks at what the last update made.
+      if (!(await allFinite(optimizer.parameters))) {
+        lastGood.restore();
+        throw new DivergedError(`the update of step ${t + 1} gives parameters that are not finite`, t);
+      }
+      return { steps: t + 1, loss, interrupted };
     }
-    return { steps: options.steps, loss, interrupted: false };
+    throw new Error(`internal: ${options.steps} steps were asked for. Please report this.`);
   } finally {
     optimizer.zeroGrad();
     optimizer.dispose();
@@ -144,6 +158,13 @@ async function gradients(
   return { loss, gradNorm: await norm.item() };
 }
 
+async function allFinite(parameters: readonly Parameter[]): Promise<boolean> {
+  for (const parameter of parameters) {
+    if (!(await parameter.toArray()).every((value) => Number.isFinite(value))) return false;
+  }
+  return true;
+}
+
 function tokensIn({ batches }: StepBatches): number {
   return batches.reduce((sum, batch) => sum + batch.rows * batch.length, 0);
 }
@@ -164,7 +185,9 @@ class Snapshot {
   }
 
   restore(): void {
-    noGrad(() => this.#copies.forEach((copy, i) => copyInto(this.#parameters[i], copy)));
+    noGrad(() => {
+      for (const [i, copy] of this.#copies.entries()) copyInto(this.#parameters[i], copy);
+    });
   }
 
   dispose(): void {

@@ -41,15 +41,15 @@ export async function runFinetune(
     options.force,
     read.filter((path) => path !== undefined),
   );
-  const opened = await openModel(modelPath, { tokenizer: options.tokenizer });
+  await using opened = await openModel(modelPath, { tokenizer: options.tokenizer });
   const adapter = options.trained.kind === "from" ? await openAdapter(options.trained.adapter) : undefined;
   const dataset = await readWith(opened, options, data, "train", output);
   const evalData =
     options.evalData === undefined
       ? undefined
       : await readWith(opened, options, options.evalData, "eval", output);
-  const { device, name } = await openDevice(options.device, output.notice);
-  const model = await opened.load(device);
+  using device = await openDevice(options.device, output.notice);
+  const model = await opened.load(device.device);
   await prepare(model, options, adapter);
   const steps =
     "steps" in options.length
@@ -57,7 +57,7 @@ export async function runFinetune(
       : stepsForEpochs(dataset.examples.length, options.length.epochs, options.batchSize, options.accumulate);
   const { trainable, total } = model.parameterCount();
   output.notice(trainableSummary(model));
-  output.event({ event: "start", trainable, total, device: name, steps });
+  output.event({ event: "start", trainable, total, device: device.name, steps });
 
   const measure = async (step: number): Promise<void> => {
     if (evalData === undefined) return;
@@ -167,9 +167,11 @@ async function runTraining(
     );
   } catch (error) {
     progress.finish();
-    if (error instanceof DivergedError && error.updates > 0) {
+    if (error instanceof DivergedError && error.updates !== undefined) {
       await save();
-      output.notice(`The adapter of step ${error.updates}, the last with a finite loss, is in ${out}.`);
+      const what = options.trained.kind === "full" ? "The model" : "The adapter";
+      const when = error.updates === 0 ? "before step 1" : `after step ${error.updates}`;
+      output.notice(`${what} as it was ${when}, the last with a finite loss, is in ${out}.`);
     }
     throw error;
   } finally {

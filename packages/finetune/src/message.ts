@@ -62,13 +62,16 @@ function systemFields(error: Error): { code?: string; path?: string } {
 }
 
 function onOneLine(text: string): string {
-  const lines = text
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
-  const [first = "", ...rest] = lines;
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  // Problems stand indented, what is said of all of them afterwards does not.
+  const last =
+    lines.length > 2 && /^\s/.test(lines[1]) && /^\S/.test(lines[lines.length - 1]) ? lines.pop() : "";
+  const [first = "", ...rest] = lines.map((line) => line.trim());
   if (rest.length === 0) return first;
-  const more = rest.length > 3 ? `; and ${rest.length - 3} more` : "";
+  const counted = Number(/^and (\d+) more$/.exec(rest[rest.length - 1])?.[1] ?? 0);
+  if (counted > 0) rest.pop();
+  const hidden = counted + Math.max(0, rest.length - 3);
   const joint = /[.:!?]$/.test(first) ? " " : ": ";
-  return `${first}${joint}${rest.slice(0, 3).join("; ")}${more}`;
+  const problems = rest.slice(0, 3).join("; ") + (hidden > 0 ? `; and ${hidden} more` : "");
+  return `${first}${joint}${problems}${last ? `. ${last}` : ""}`;
 }

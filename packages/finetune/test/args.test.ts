@@ -140,6 +140,14 @@ describe("command line", () => {
       `${finetune} --steps 3 --epochs 1`,
       "finetune: --steps and --epochs exclude each other, got both. Leave one out.",
     ],
+    [
+      `${finetune} --batch-size 1000000000`,
+      'finetune: --batch-size must be a whole number of at least 1 and at most 65536, got "1000000000". See graft finetune --help.',
+    ],
+    [
+      `${finetune} --batch-size 1000 --accumulate 1000`,
+      "finetune: --batch-size × --accumulate must be at most 65536 rows a step, got 1000000. Take fewer.",
+    ],
     [`${finetune} --seed 1 --seed 2`, "finetune: --seed must stand once, got it twice. Leave one out."],
     [
       `${finetune} --adapter a --rank 4 --target x`,

@@ -52,6 +52,13 @@ describe("messages", () => {
     expect(messageOf(new Error("load: 5 problems\n  a: x\n  b: y\n  c: z\n  d: u\n  e: v"))).toBe(
       "graft: load: 5 problems: a: x; b: y; c: z; and 2 more.",
     );
+    // Counted already, by who made the list.
+    expect(messageOf(new Error("load: 9 problems\n  a: x\n  b: y\n  c: z\n  and 6 more"))).toBe(
+      "graft: load: 9 problems: a: x; b: y; c: z; and 6 more.",
+    );
+    expect(messageOf(new Error("load: 4 problems\n  a\n  b\n  c\n  d\nIt was made for x."))).toBe(
+      "graft: load: 4 problems: a; b; c; and 1 more. It was made for x.",
+    );
   });
 
   test("a message stays under 900 characters", () => {

@@ -38,6 +38,9 @@ export type Flag =
     })
   | (Common & { readonly kind: "integer" | "number"; readonly range: Range; readonly default?: number });
 
+/** Rows that one step may take: far beyond any use, and what a slip of the keys asks for is refused at once. */
+export const MAX_ROWS = 1 << 16;
+
 /** Seeds stay exact in JSON and in the generator. */
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
@@ -104,8 +107,20 @@ export const finetuneFlags: readonly Flag[] = [
   },
   { name: "steps", kind: "integer", range: { min: 1 }, help: "optimiser steps (instead of --epochs)" },
   { name: "epochs", kind: "number", range: { above: 0 }, default: 1, help: "passes over the data" },
-  { name: "batch-size", kind: "integer", range: { min: 1 }, default: 1, help: "rows per forward pass" },
-  { name: "accumulate", kind: "integer", range: { min: 1 }, default: 1, help: "forward passes per step" },
+  {
+    name: "batch-size",
+    kind: "integer",
+    range: { min: 1, max: MAX_ROWS },
+    default: 1,
+    help: "rows per forward pass",
+  },
+  {
+    name: "accumulate",
+    kind: "integer",
+    range: { min: 1, max: MAX_ROWS },
+    default: 1,
+    help: "forward passes per step",
+  },
   sequenceLength,
   {
     name: "learning-rate",

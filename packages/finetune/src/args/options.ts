@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.ts";
+import { MAX_ROWS } from "./flags.ts";
 import type { Values } from "./values.ts";
 
 /** Flags that every verb takes. */
@@ -116,6 +117,12 @@ export function finetuneOptions(values: Values): FinetuneOptions {
     throw new UsageError("finetune: --steps and --epochs exclude each other, got both. Leave one out.");
   }
   const schedule = values.text("schedule");
+  const rows = values.number("batch-size") * values.number("accumulate");
+  if (rows > MAX_ROWS) {
+    throw new UsageError(
+      `finetune: --batch-size × --accumulate must be at most ${MAX_ROWS} rows a step, got ${rows}. Take fewer.`,
+    );
+  }
   return {
     verb: "finetune",
     ...common(values),

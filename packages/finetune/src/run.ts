@@ -4,11 +4,14 @@ import { exitCodeOf, messageOf } from "./message.ts";
 /** What the running command may use. */
 export interface RunContext {
   /**
-   * Says that Ctrl-C is handled: it then aborts `signal` and the command ends in its own time (a second Ctrl-C ends at once).
+   * Says that Ctrl-C is handled: it then aborts `signal` and the command ends in its own time (a second Ctrl-C, a second later, ends at once).
    * Without this call Ctrl-C ends the process with exit status 130.
    */
   handleInterrupt(): AbortSignal;
 }
+
+/** Milliseconds within which another Ctrl-C is the same one: npm passes it on, and a step on the CPU device holds several back. */
+const SAME_INTERRUPT = 1000;
 
 /**
  * Runs the command to its end and ends the process: 0, the error's exit status, or 130 where it was interrupted. One message on
@@ -17,8 +20,11 @@ export interface RunContext {
 export async function run(main: (context: RunContext) => Promise<void>): Promise<never> {
   const controller = new AbortController();
   let handled = false;
+  let first = Number.POSITIVE_INFINITY;
   const onInterrupt = () => {
-    if (!handled || controller.signal.aborted) process.exit(130);
+    const now = performance.now();
+    if (!handled || now - first > SAME_INTERRUPT) process.exit(130);
+    first = Math.min(first, now);
     controller.abort();
   };
   process.on("SIGINT", onInterrupt);

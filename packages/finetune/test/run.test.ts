@@ -30,6 +30,14 @@ const verbs = {
     while (!signal.aborted) await new Promise((r) => setTimeout(r, 5));
     output.event({ saved: true });
   },
+  slow: async ({ handleInterrupt }) => {
+    const signal = handleInterrupt();
+    output.event({ ready: true });
+    while (!signal.aborted) await new Promise((r) => setTimeout(r, 5));
+    await new Promise((r) => setTimeout(r, 200));
+    output.event({ saved: true });
+  },
+  deaf: async ({ handleInterrupt }) => { handleInterrupt(); output.event({ ready: true }); await new Promise((r) => setTimeout(r, 20000)); },
   hang: async () => { output.event({ ready: true }); await new Promise((r) => setTimeout(r, 20000)); },
 };
 await run(verbs[process.argv[2]]);
@@ -86,11 +94,16 @@ describe("run", () => {
   test.each([
     ["wait", '{"ready":true}\n{"saved":true}\n'],
     ["hang", '{"ready":true}\n'],
-  ])("Ctrl-C: %s ends with status 130", async (verb, text) => {
+    ["slow", '{"ready":true}\n{"saved":true}\n', 30], // as npm passes it on
+    ["deaf", '{"ready":true}\n', 1300],
+  ])("Ctrl-C: %s ends with status 130", async (verb, text, again = 0) => {
     const child = spawn(process.execPath, [program, verb], { stdio: ["ignore", "pipe", "inherit"] });
     let stdout = "";
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      if (stdout === "") child.kill("SIGINT");
+      if (stdout === "") {
+        child.kill("SIGINT");
+        if (again > 0) setTimeout(() => child.kill("SIGINT"), again);
+      }
       stdout += chunk;
     });
     const [status] = await once(child, "close");

@@ -1,4 +1,5 @@
 import { access, constants, lstat, readdir, realpath, stat } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, resolve, sep } from "node:path";
 import { GraftError, quote } from "./errors.ts";
 
@@ -32,6 +33,15 @@ export async function checkOut(
     if (real === target || real.startsWith(target.endsWith(sep) ? target : target + sep)) {
       throw new GraftError(
         `${who}: --out ${shown} must not replace what is read, got the folder of ${quote(input, 200)}. Choose another folder.`,
+      );
+    }
+  }
+  // Replacing one of these would pull it away from under the shell; the writing refuses it too, but only after the work.
+  for (const folder of info === undefined ? [] : [process.cwd(), homedir()]) {
+    const real = await realpath(folder).catch(() => folder);
+    if (`${real}${sep}`.startsWith(target.endsWith(sep) ? target : target + sep)) {
+      throw new GraftError(
+        `${who}: --out ${shown} must not be the working or home folder or one above them. Choose a folder of its own.`,
       );
     }
   }

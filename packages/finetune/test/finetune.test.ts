@@ -189,6 +189,23 @@ describe("finetune", () => {
     expect(await failure(1, ...base, "--out", golden("lora_training"), "--force")).toContain(
       "must not replace what is read",
     );
+    const [before, own] = [process.cwd(), join(folder, "own")];
+    mkdirSync(own);
+    process.chdir(own);
+    try {
+      expect(await failure(1, ...base, "--out", ".")).toContain("must not be the working or home folder");
+    } finally {
+      process.chdir(before);
+    }
+  });
+
+  test("an output head that shares its weight with the embedding can be a target, as with PEFT", async () => {
+    const tied = await changedModel(model, join(folder, "tied"), { config: { tie_word_embeddings: true } });
+    const out = freshOut();
+    const options = ["--target", "lm_head", "--steps", "3", "--learning-rate", "1e-2", "--out", out];
+    const ended = await graft("finetune", "--model", tied, "--data", data, ...options, ...cpu);
+    expect(ended.code).toBe(0);
+    expect(await lossOf(out, tied)).toBeLessThan(await lossOf(undefined, tied));
   });
 
   test("an adapter that was started has the values that PEFT draws: A spread, B zero", async () => {

@@ -1,7 +1,7 @@
 // The wrapper around the command, as its own process: exit statuses, one message, broken pipes, Ctrl-C.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,7 @@ const source = (name: string) => JSON.stringify(fileURLToPath(new URL(`../src/${
 const MAIN = `
 import { run } from ${source("run.ts")};
 import { createOutput } from ${source("output.ts")};
+import { writeFolderAtomic } from ${source("../../nn/src/checkpoint/node.ts")};
 import { GraftError, UsageError } from ${source("errors.ts")};
 const output = createOutput(true);
 const verbs = {
@@ -38,6 +39,14 @@ const verbs = {
     output.event({ saved: true });
   },
   deaf: async ({ handleInterrupt }) => { handleInterrupt(); output.event({ ready: true }); await new Promise((r) => setTimeout(r, 20000)); },
+  writing: async () => {
+    async function* content() {
+      yield new Uint8Array(9);
+      output.event({ ready: true });
+      await new Promise((r) => setTimeout(r, 20000));
+    }
+    await writeFolderAtomic(process.env.OUT, { file: content() });
+  },
   hang: async () => { output.event({ ready: true }); await new Promise((r) => setTimeout(r, 20000)); },
 };
 await run(verbs[process.argv[2]]);
@@ -94,10 +103,14 @@ describe("run", () => {
   test.each([
     ["wait", '{"ready":true}\n{"saved":true}\n'],
     ["hang", '{"ready":true}\n'],
+    ["writing", '{"ready":true}\n'],
     ["slow", '{"ready":true}\n{"saved":true}\n', 30], // as npm passes it on
     ["deaf", '{"ready":true}\n', 1300],
   ])("Ctrl-C: %s ends with status 130", async (verb, text, again = 0) => {
-    const child = spawn(process.execPath, [program, verb], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [program, verb], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, OUT: join(folder, "out") },
+    });
     let stdout = "";
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       if (stdout === "") {
@@ -108,5 +121,6 @@ describe("run", () => {
     });
     const [status] = await once(child, "close");
     expect([status, stdout]).toEqual([130, text]);
+    expect(readdirSync(folder)).toEqual(["main.mjs"]); // nothing half-written
   });
 });

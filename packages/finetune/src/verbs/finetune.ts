@@ -123,7 +123,7 @@ async function prepare(
     injectLora(
       model,
       { rank, alpha, dropout, targetModules, taskType: "CAUSAL_LM" },
-      { generator: new Generator(seed) },
+      { generator: new Generator(seed), allowTied: true },
     );
   } else await adapter?.inject(model, { trainable: true, generator: new Generator(seed) });
 }

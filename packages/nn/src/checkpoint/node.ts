@@ -1,5 +1,6 @@
 /** Files and folders, for Node only: everything else in `@graft/nn` also loads in a page. */
 import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
@@ -132,6 +133,9 @@ export async function writeFolderAtomic(
   const parent = dirname(target);
   await mkdir(parent, { recursive: true });
   const fresh = join(parent, temporaryName(target));
+  // Where the process ends in between, for example by Ctrl-C, nothing half-written stays.
+  const clean = () => rmSync(fresh, { recursive: true, force: true });
+  process.once("exit", clean);
   try {
     await mkdir(fresh);
     const folders = new Set([fresh]);
@@ -146,6 +150,8 @@ export async function writeFolderAtomic(
   } catch (error) {
     await rm(fresh, { recursive: true, force: true });
     throw error;
+  } finally {
+    process.off("exit", clean);
   }
   await flushFolder(parent);
 }

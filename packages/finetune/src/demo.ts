@@ -47,10 +47,10 @@ export function demoOf(given: FinetuneOptions, source: FinetuneSource): Demo {
       evalData: given.evalData ?? (own ? `${embeddedModel}/demo/moby-dick.eval.txt` : undefined),
       // The default folder is the demo's own: running it again replaces it.
       force: given.force || source.out === undefined,
-      length: given.given("steps") || given.given("epochs") ? given.length : { epochs: 2 },
+      length: given.given("steps") || given.given("epochs") ? given.length : { epochs: 3 },
       batchSize: or("batch-size", given.batchSize, 4),
       sequenceLength: or("sequence-length", given.sequenceLength, 128),
-      learningRate: or("learning-rate", given.learningRate, 2e-3),
+      learningRate: or("learning-rate", given.learningRate, 5e-3),
       warmupSteps: or("warmup-steps", given.warmupSteps, 10),
     },
     async sample(model, opened, when, output) {

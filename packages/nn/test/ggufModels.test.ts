@@ -323,11 +323,11 @@ describe("metadata", () => {
 });
 
 test("a tensor type that cannot be decoded, and a scale that is no number", async () => {
-  const odd = await changed("llama", {}, { "blk.0.ffn_up.weight": { type: "Q5_0" } });
+  const odd = await changed("llama", {}, { "blk.0.ffn_up.weight": { type: "Q5_K" } });
   await expect(loadFromGguf(odd, { device: cpu })).rejects.toThrow(
     new CheckpointError(
       "loadWeights",
-      "llama.gguf does not fit its configuration: 1 problem\n  model.layers.0.mlp.up_proj.weight: must be stored as F32, F16, BF16, Q4_0, Q4_1, Q8_0, got Q5_0",
+      "llama.gguf does not fit its configuration: 1 problem\n  model.layers.0.mlp.up_proj.weight: must be stored as F32, F16, Q4_0, Q4_1, Q8_0, BF16, got Q5_K",
     ),
   );
   const file = await open("llama");

@@ -20,6 +20,8 @@ export type { GpuDevice, GpuOptions } from "./device/webgpu/gpuDevice.ts";
 export { openWebGpu } from "./device/webgpu/open.ts";
 export { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
 export { DeviceError, DTypeError, GradError, OutOfMemoryError, ShapeError, ValueError } from "./errors.ts";
+export { bytesFor, type WeightFormat } from "./formats/format.ts";
+export { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./formats/half.ts";
 export * from "./formats/index.ts";
 export * from "./ops/index.ts";
 export { foldIn, Generator, type Key, keyOf } from "./random/index.ts";

@@ -1,3 +1,6 @@
+import type { WeightFormat } from "@graft/tensor";
+import * as weightFormats from "@graft/tensor/formats";
+
 /**
  * GGUF's tensor types: `[id, values per block, bytes per block]`.
  *
@@ -57,5 +60,16 @@ export function ggufLayout(id: number): GgufLayout | undefined {
   return byId.get(id);
 }
 
+const formats: ReadonlyMap<string, WeightFormat> = new Map(
+  Object.values(weightFormats).map((format) => [format.name.toUpperCase(), format]),
+);
+
+/** How the data of a type is decoded; undefined where `@graft/tensor` has no weight format of this name. */
+export function ggufFormat(type: GgufType): WeightFormat | undefined {
+  return formats.get(type);
+}
+
 /** Types whose data can be read: those that `@graft/tensor` has a weight format for, under the same name in lower case. */
-export const readableGgufTypes: readonly GgufType[] = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0"];
+export const readableGgufTypes: readonly GgufType[] = [...byId.values()]
+  .map(({ type }) => type)
+  .filter((type) => formats.has(type));

@@ -1,20 +1,6 @@
-import {
-  bf16,
-  bf16ToF32,
-  type DType,
-  f16,
-  f16ToF32,
-  f32,
-  f32ToBf16,
-  f32ToF16,
-  q4_0,
-  q4_1,
-  q8_0,
-  show,
-  type TypedArray,
-  type WeightFormat,
-} from "@graft/tensor";
+import { bf16ToF32, type DType, f16ToF32, f32ToBf16, f32ToF16, show, type TypedArray } from "@graft/tensor";
 import type { GgufFile } from "../checkpoint/gguf.ts";
+import { ggufFormat, readableGgufTypes } from "../checkpoint/ggufTypes.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
 import { CheckpointError, listed } from "../errors.ts";
 import type { Module } from "../module.ts";
@@ -54,10 +40,6 @@ export function safetensorsWeights(file: SafetensorsFile): WeightSource {
   };
 }
 
-const formats: ReadonlyMap<string, WeightFormat> = new Map(
-  [f32, f16, bf16, q4_0, q4_1, q8_0].map((format) => [format.name.toUpperCase(), format]),
-);
-
 /**
  * The weights of a GGUF file under the names `rename` gives (undefined: left out).
  * @param options.restore - undoes what the converter did to a tensor, on its values in place of the stored ones
@@ -85,11 +67,11 @@ export function ggufWeights(
   return {
     name: file.name,
     tensors,
-    types: [...formats.keys()],
+    types: readableGgufTypes,
     async read(own) {
       const name = stored.get(own) ?? own;
       const tensor = file.tensors.get(name);
-      const format = formats.get(tensor?.type ?? "");
+      const format = tensor && ggufFormat(tensor.type);
       if (tensor === undefined || format === undefined)
         throw new Error(`internal: ${name} was read before its type was checked`);
       const bytes = await file.readBytes(name);

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { q4_1 } from "@graft/tensor";
+import * as formatRecords from "@graft/tensor/formats";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import * as formatRecords from "../../../tensor/src/formats/index.ts";
-import { q4_1, type WeightFormat } from "../../../tensor/src/formats/index.ts";
-import { ggufLayout } from "../../src/checkpoint/ggufTypes.ts";
+import { ggufFormat, ggufLayout } from "../../src/checkpoint/ggufTypes.ts";
 import {
   type ByteSource,
   bytesSource,
@@ -100,19 +100,19 @@ describe("laws", () => {
     );
   });
 
-  test("every readable type has a weight format of the same block", () => {
-    const formats = new Map(
-      Object.values(formatRecords).flatMap((f) => (typeof f === "object" ? [[f.name, f] as const] : [])),
+  test("every weight format is a readable type with the same block", () => {
+    const layouts = Array.from({ length: 64 }, (_, id) => ggufLayout(id));
+    const readable = layouts.filter((layout) => layout && readableGgufTypes.includes(layout.type));
+    expect(readable.map((layout) => layout?.type.toLowerCase()).sort()).toEqual(
+      Object.values(formatRecords)
+        .map(({ name }) => name)
+        .sort(),
     );
-    for (let id = 0; id < 64; id++) {
-      const layout = ggufLayout(id);
-      if (layout === undefined || !readableGgufTypes.includes(layout.type)) continue;
-      const format: WeightFormat | undefined = formats.get(layout.type.toLowerCase());
-      expect(format, layout.type).toMatchObject({
-        blockSize: layout.blockSize,
-        blockBytes: layout.blockBytes,
+    for (const layout of readable)
+      expect(layout && ggufFormat(layout.type), layout?.type).toMatchObject({
+        blockSize: layout?.blockSize,
+        blockBytes: layout?.blockBytes,
       });
-    }
   });
 });
 
@@ -218,15 +218,15 @@ describe("refused, word for word", () => {
   });
 
   test("types that cannot be decoded can be listed, but not read", async () => {
-    const bytes = new Uint8Array(144);
+    const bytes = new Uint8Array(176);
     const file = await openGguf(
-      bytesSource(ggufBytes({ tensors: [{ name: "w", dims: [256], type: 12, bytes }] }), "x"),
+      bytesSource(ggufBytes({ tensors: [{ name: "w", dims: [256], type: 13, bytes }] }), "x"),
     );
-    expect(file.tensors.get("w")).toMatchObject({ type: "Q4_K", shape: [256], size: 144 });
+    expect(file.tensors.get("w")).toMatchObject({ type: "Q5_K", shape: [256], size: 176 });
     await expect(file.readBytes("w")).rejects.toEqual(
       new CheckpointError(
         "readBytes",
-        'tensor "w" must be F32, F16, BF16, Q4_0, Q4_1 or Q8_0, got Q4_K. Take a Q4_0, Q8_0 or F16 file of this model.',
+        'tensor "w" must be F32, F16, Q4_0, Q4_1, Q8_0 or BF16, got Q5_K. Take a Q4_0, Q8_0 or F16 file of this model.',
       ),
     );
     await expect(file.readBytes("v")).rejects.toEqual(

@@ -2,11 +2,12 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
 import { ValueError } from "../errors.ts";
-import type { WeightFormat } from "./index.ts";
+import type { WeightFormat } from "./format.ts";
 import * as exported from "./index.ts";
 
-const formats = new Map<string, WeightFormat>();
-for (const value of Object.values(exported)) if (typeof value === "object") formats.set(value.name, value);
+const formats: ReadonlyMap<string, WeightFormat> = new Map(
+  Object.values(exported).map((format) => [format.name, format]),
+);
 
 const golden = new URL("../../../../tools/golden/data/gguf/", import.meta.url);
 const { types } = JSON.parse(readFileSync(new URL("blocks.json", golden), "utf8")) as {

@@ -327,7 +327,7 @@ test("a tensor type that cannot be decoded, and a scale that is no number", asyn
   await expect(loadFromGguf(odd, { device: cpu })).rejects.toThrow(
     new CheckpointError(
       "loadWeights",
-      "llama.gguf does not fit its configuration: 1 problem\n  model.layers.0.mlp.up_proj.weight: must be stored as F32, F16, Q4_0, Q4_1, Q8_0, BF16, got Q5_K",
+      "llama.gguf does not fit its configuration: 1 problem\n  model.layers.0.mlp.up_proj.weight: must be stored as F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q6_K, BF16, got Q5_K",
     ),
   );
   const file = await open("llama");

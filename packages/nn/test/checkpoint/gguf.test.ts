@@ -226,7 +226,7 @@ describe("refused, word for word", () => {
     await expect(file.readBytes("w")).rejects.toEqual(
       new CheckpointError(
         "readBytes",
-        'tensor "w" must be F32, F16, Q4_0, Q4_1, Q8_0 or BF16, got Q5_K. Take a Q4_0, Q8_0 or F16 file of this model.',
+        'tensor "w" must be F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q6_K or BF16, got Q5_K. Take a Q4_0, Q8_0 or F16 file of this model.',
       ),
     );
     await expect(file.readBytes("v")).rejects.toEqual(

@@ -46,7 +46,7 @@ const pairs = [...blocks.keys()].flatMap((name) => {
 });
 
 test("every format has golden blocks, and its sizes are those of gguf", () => {
-  expect(formats.size).toBeGreaterThanOrEqual(6);
+  expect(formats.size).toBeGreaterThanOrEqual(10);
   for (const { name, blockSize, blockBytes } of formats.values()) {
     expect(types[name.toUpperCase()], name).toMatchObject({ blockSize, blockBytes });
     expect(
@@ -107,6 +107,45 @@ describe("values by hand", () => {
     exported.q8_0.decode(bytes, 32, out);
     expect([...out.subarray(0, 3)]).toEqual([-64, 63.5, -0.5]);
   });
+
+  test("q5_0: the fifth bits stand in a word of their own", () => {
+    const bytes = new Uint8Array(22);
+    bytes.set([0x00, 0x38, 0x01, 0, 0, 0x80, 0x00], 0); // d = 0.5; values 0 and 31 have 16, all others 0
+    const out = new Float32Array(32);
+    exported.q5_0.decode(bytes, 32, out);
+    expect([out[0], out[1], out[30], out[31]]).toEqual([0, -8, -8, 0]);
+  });
+
+  test("q5_1: the minimum is added", () => {
+    const bytes = new Uint8Array(24);
+    bytes.set([0x00, 0x38, 0x00, 0xbc, 0x01, 0, 0, 0, 0x21], 0); // d = 0.5, m = −1
+    const out = new Float32Array(32);
+    exported.q5_1.decode(bytes, 32, out);
+    expect([out[0], out[1], out[16]]).toEqual([7.5, -1, 0]);
+  });
+
+  test("q4_k: scales and minima 4 to 7 are put together from two bytes", () => {
+    const bytes = new Uint8Array(144);
+    bytes.set([0x00, 0x38, 0x00, 0x3c], 0); // d = 0.5, dmin = 1
+    bytes.set([0x02, 0, 0, 0x80, 0x05, 0, 0, 0x40, 0, 0, 0, 0x31], 4); // pair 0 is (2, 5), pair 7 is (33, 19)
+    bytes.set([0x03], 16);
+    bytes.set([0x20], 16 + 96);
+    const out = new Float32Array(256);
+    exported.q4_k.decode(bytes, 256, out);
+    expect([out[0], out[1], out[224], out[225]]).toEqual([3 * 1 - 5, -5, 2 * 16.5 - 19, -19]);
+  });
+
+  test("q6_k: quarters of a half share bytes", () => {
+    const bytes = new Uint8Array(210);
+    bytes.set([0xf3], 0); // low nibbles of values 0 (3) and 64 (15)
+    bytes.set([0b10_00_00_01], 128); // high bits of values 0 (1) and 96 (2)
+    bytes.fill(1, 192, 208);
+    bytes[192] = 0xfe; // scale −2 of values 0 to 15
+    bytes.set([0x00, 0x38], 208);
+    const out = new Float32Array(256);
+    exported.q6_k.decode(bytes, 256, out);
+    expect([out[0], out[1], out[16], out[64], out[96]]).toEqual([13, 32, -16, -8.5, 0]);
+  });
 });
 
 describe("errors", () => {
@@ -119,6 +158,11 @@ describe("errors", () => {
     [exported.q4_0, 18, [0x01, 0x7c], "q4_0: scale of block 1 must be finite, got NaN."],
     [exported.q4_1, 22, [0x00, 0xfc], "q4_1: minimum of block 1 must be finite, got Infinity."],
     [exported.q8_0, 34, [0x00, 0x7e], "q8_0: scale of block 1 must be finite, got NaN."],
+    [exported.q5_0, 22, [0x00, 0x7c], "q5_0: scale of block 1 must be finite, got Infinity."],
+    [exported.q5_1, 26, [0x01, 0xfc], "q5_1: minimum of block 1 must be finite, got NaN."],
+    [exported.q4_k, 144, [0x00, 0x7c], "q4_k: scale of block 1 must be finite, got Infinity."],
+    [exported.q4_k, 2, [0x00, 0x7e], "q4_k: scale of the minima of block 0 must be finite, got NaN."],
+    [exported.q6_k, 418, [0x00, 0xfc], "q6_k: scale of block 1 must be finite, got Infinity."],
   ];
   test.each(bad)("%#: a scale that is not finite is refused", (format, at, patch, message) => {
     const bytes = new Uint8Array(format.blockBytes * 2);

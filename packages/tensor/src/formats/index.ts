@@ -3,4 +3,8 @@ export { f16 } from "./f16.ts";
 export { f32 } from "./f32.ts";
 export { q4_0 } from "./q4_0.ts";
 export { q4_1 } from "./q4_1.ts";
+export { q4_k } from "./q4_k.ts";
+export { q5_0 } from "./q5_0.ts";
+export { q5_1 } from "./q5_1.ts";
+export { q6_k } from "./q6_k.ts";
 export { q8_0 } from "./q8_0.ts";

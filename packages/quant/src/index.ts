@@ -1,0 +1,10 @@
+export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
+export { dequantize, schemeNamed } from "./dequantize.ts";
+export { dynamicMap, type NestedAbsmax } from "./doubleQuant.ts";
+export type { GgufPacked } from "./ggufBlocks.ts";
+export { type NibbleOrder, packNibbles, unpackNibbles } from "./pack.ts";
+export { bitsPerWeight, type Packed, type Rounding, type Scheme, type SchemeOptions } from "./scheme.ts";
+export * as schemes from "./schemes/index.ts";
+export type { Int4Options, Int4Packed } from "./schemes/int4.ts";
+export type { Int4AsymmetricPacked } from "./schemes/int4Asymmetric.ts";
+export type { Int8Packed } from "./schemes/int8.ts";

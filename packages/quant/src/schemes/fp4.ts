@@ -1,0 +1,16 @@
+import { codebookScheme } from "../codebook.ts";
+
+const magnitudes = [0, 0.0625, 8, 12, 4, 6, 2, 3];
+
+/**
+ * 4-bit floats as bitsandbytes codes them: bit 3 is the sign, the others choose a magnitude, in twelfths. Code 8 is
+ * a second zero, which very small positive values get. A value lies at most 1/6 of its block's absmax from what comes back.
+ *
+ * @see bitsandbytes `functional.py`, get_4bit_type
+ */
+export const fp4 = codebookScheme(
+  "fp4",
+  // 0 − x: of zero it is no negative zero.
+  [...magnitudes, ...magnitudes.map((value) => 0 - value)].map((value) => value / 12),
+  true,
+);

@@ -17,6 +17,7 @@ FIXTURES = {
     "schedules": "schedules",
     "ops": "ops",
     "optimizers": "optimizers",
+    "quant": "quant",
     "smollm2": "smollm2",
 }
 

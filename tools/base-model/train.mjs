@@ -10,9 +10,9 @@ import { loadTokenizer } from "../../packages/finetune/dist/index.js";
 import { createRandom } from "../../packages/finetune/dist/random.js";
 import { tokenLosses } from "../../packages/finetune/dist/train/loss.js";
 import { train } from "../../packages/finetune/dist/train/trainer.js";
-import { serializeSafetensors } from "../../packages/nn/dist/checkpoint/index.js";
-import { LlamaForCausalLM, llamaConfigFromHf } from "../../packages/nn/dist/index.js";
-import { f32ToBf16, Generator, noGrad, openCpu, scope } from "../../packages/tensor/dist/index.js";
+import { safetensorsChunks } from "../../packages/nn/dist/checkpoint/index.js";
+import { LlamaForCausalLM, llamaConfigFromHf, modelTensors } from "../../packages/nn/dist/index.js";
+import { Generator, noGrad, openCpu, scope } from "../../packages/tensor/dist/index.js";
 import { baseCorpus, embeddedFolder } from "./corpus.mjs";
 
 const { values: flags } = parseArgs({
@@ -130,13 +130,11 @@ async function evaluate() {
 
 /** Writes the Hugging Face folder beside the tokenizer. */
 async function save() {
-  const tensors = [];
-  for (const [name, parameter] of model.namedParameters()) {
-    const bits = f32ToBf16(await parameter.toArray());
-    tensors.push({ name, dtype: "BF16", shape: parameter.shape, bytes: new Uint8Array(bits.buffer) });
-  }
+  const chunks = [];
+  for await (const chunk of safetensorsChunks(modelTensors(model, { dtype: "bf16" }), { format: "pt" }))
+    chunks.push(chunk);
   mkdirSync(flags.out, { recursive: true });
-  writeFileSync(join(flags.out, "model.safetensors"), serializeSafetensors(tensors, { format: "pt" }));
+  writeFileSync(join(flags.out, "model.safetensors"), Buffer.concat(chunks));
   writeFileSync(join(flags.out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   writeFileSync(
     join(flags.out, "generation_config.json"),

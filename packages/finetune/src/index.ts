@@ -31,7 +31,7 @@ export { type Generated, type GenerateOptions as GenerationOptions, generate } f
 export { type InjectOptions, type OpenedAdapter, openAdapter } from "./model/adapter.ts";
 export { describeFile, type FileDescription, type TensorDescription } from "./model/describe.ts";
 export { openModel } from "./model/open.ts";
-export type { LoadModelOptions, OpenedModel, OpenModelOptions, WeightDtype } from "./model/opened.ts";
+export type { LoadModelOptions, OpenedModel, OpenModelOptions } from "./model/opened.ts";
 export { modelFiles } from "./model/write.ts";
 export { createOutput, jsonLine, type Output, type Sink } from "./output.ts";
 export { Progress, type ProgressState } from "./progress.ts";

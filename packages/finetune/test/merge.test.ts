@@ -187,7 +187,7 @@ describe("merge", () => {
         "cpu",
       ),
     ).toBe(
-      "graft: weights: model.norm.weight must hold numbers that f16 can say, got 70000 at place 7. Use --dtype bf16 or f32, which reach further.",
+      "graft: modelTensors: model.norm.weight must fit in f16, got 70000 at place 7. Use bf16 or f32, which reach further.",
     );
     expect(readdirSync(place)).toEqual([]);
     expect(

@@ -371,7 +371,12 @@ describe("modelTensors", () => {
     norm.weight.upload(Float32Array.of(1, 70000));
     const [{ bytes }] = nn.modelTensors(norm, { dtype: "f16" });
     await expect((bytes as () => Promise<Uint8Array>)()).rejects.toThrow(
-      "modelTensors: weight must fit in f16, got 70000 at place 1. Use another dtype.",
+      "modelTensors: weight must fit in f16, got 70000 at place 1. Use bf16 or f32, which reach further.",
+    );
+    norm.weight.upload(Float32Array.of(Number.NaN, 1));
+    const [{ bytes: damaged }] = nn.modelTensors(norm, { dtype: "f32" });
+    await expect((damaged as () => Promise<Uint8Array>)()).rejects.toThrow(
+      "modelTensors: weight must be finite, got NaN at place 0. The model or an adapter is damaged.",
     );
     norm.dispose();
   });

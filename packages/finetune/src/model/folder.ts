@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { llamaConfigFromHf, loadFromHf } from "@graft/nn";
+import { llamaConfigFromHf, loadFromHf, type WeightDtype } from "@graft/nn";
 import { openCheckpoint, type SafetensorsFile } from "@graft/nn/checkpoint";
 import { folderOpener } from "@graft/nn/node";
 import { GraftError, quote } from "../errors.ts";
@@ -8,7 +8,7 @@ import { endsOfText, loadTokenizer, modelTemplate } from "../tokenizer/folder.ts
 import { folderCompanions } from "./companions.ts";
 import { readJsonFile } from "./files.ts";
 import { once } from "./once.ts";
-import { type OpenedModel, type OpenModelOptions, torchName, type WeightDtype } from "./opened.ts";
+import { type OpenedModel, type OpenModelOptions, torchName } from "./opened.ts";
 
 /** Opens a Hugging Face folder: `config.json`, safetensors with or without index, `tokenizer.json`. */
 export async function openModelFolder(path: string, options: OpenModelOptions): Promise<OpenedModel> {

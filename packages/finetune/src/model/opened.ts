@@ -1,10 +1,7 @@
-import type { LlamaConfig, LlamaForCausalLM } from "@graft/nn";
+import type { LlamaConfig, LlamaForCausalLM, WeightDtype } from "@graft/nn";
 import type { FileContent } from "@graft/nn/node";
 import type { Device } from "@graft/tensor";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** Types in which weights are written. */
-export type WeightDtype = "f32" | "f16" | "bf16";
 
 export interface LoadModelOptions {
   /** Called after each tensor. */

@@ -12,7 +12,7 @@ import { createSampler } from "./sampling.ts";
  */
 export const embeddedModel = fileURLToPath(new URL("../embedded", import.meta.url));
 
-const PROMPT = "The captain looked out over the sea";
+const PROMPT = "The captain looked out over the sea, and";
 
 export interface Demo {
   readonly source: { readonly model: string; readonly data: string; readonly out: string };

@@ -73,6 +73,29 @@ def blocks(tensors, name, values, kind):
     tensors[f"{name}.{kind.name.lower()}.values"] = torch.from_numpy(gguf.dequantize(packed, kind).reshape(-1).copy())
 
 
+def linears(folder):
+    """A safetensors file as bitsandbytes' own layer saves it, and the float32 values that it reads from it."""
+    g = generator(502)
+    state, expected = {}, {}
+    kinds = {"plain": ("nf4", False, (48, 40), torch.float32), "double": ("nf4", True, (40, 576), torch.float32),
+             "float": ("fp4", False, (24, 30), torch.float16), "odd": ("nf4", True, (7, 13), torch.bfloat16),
+             "doubled_float": ("fp4", True, (16, 100), torch.float32)}
+    for name, (kind, double, shape, dtype) in kinds.items():
+        weight = (torch.randn(shape, generator=g) * 0.05).to(dtype)
+        layer = bitsandbytes.nn.Linear4bit(shape[1], shape[0], bias=name == "plain", quant_type=kind, compress_statistics=double)
+        layer.weight = bitsandbytes.nn.Params4bit(weight, requires_grad=False, quant_type=kind, compress_statistics=double)
+        if layer.bias is not None:
+            layer.bias.data = torch.randn(shape[0], generator=g)
+        layer = layer.to("cpu")
+        for key, value in layer.state_dict().items():
+            state[f"{name}.{key}"] = value
+        quantized = layer.weight.quant_state
+        quantized.dtype = torch.float32  # the values before they are rounded to the dtype of the weights
+        expected[name] = F.dequantize_4bit(layer.weight.data, quantized)
+    write_tensors(folder / "linear4bit.safetensors", state)
+    write_tensors(folder / "linear4bit.expect.safetensors", expected)
+
+
 def main():
     folder = fresh_folder("quant")
     tensors = {"map.nf4": F.get_4bit_type("nf4", device="cpu"), "map.fp4": F.get_4bit_type("fp4", device="cpu"),
@@ -115,6 +138,7 @@ def main():
     rows[4, 0] = -127
     int8(tensors, "int8-rows", rows)
 
+    linears(folder)
     write_tensors(folder / "quant.safetensors", tensors)
     write_json(folder / "quant.json", {"bitsandbytes": bitsandbytes.__version__, "cases": names,
                                        "doubleQuant": [f"double-{name}" for name in doubled],

@@ -1,3 +1,5 @@
+export { type Bnb4bitWeight, bnb4bitNames, bnb4bitTensors, readBnb4bit } from "./bnb4bit.ts";
+export type { FloatName } from "./bnbQuantState.ts";
 export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
 export { dequantize, schemeNamed } from "./dequantize.ts";
 export { dynamicMap, type NestedAbsmax } from "./doubleQuant.ts";

@@ -17,3 +17,4 @@ export {
   serializeSafetensors,
 } from "./safetensorsWriter.ts";
 export { isPlainName, type Opener, openCheckpoint, refusePickle } from "./sharded.ts";
+export { integerOf, type Json, JsonNumber, parseStrictJson, quote, show as showJson } from "./strictJson.ts";

@@ -57,17 +57,8 @@ export const primitives = {
   sqrt: unary(Math.sqrt, (a) => `sqrt(${a})`),
   exp: unary(Math.exp, (a) => `exp(${a})`),
   log: unary(Math.log, (a) => `log(${a})`),
-  // WGSL promises sin and cos only within ±π: the argument is first brought there, with 2π in two pieces (Cody & Waite).
-  sin: unary(
-    Math.sin,
-    (a) => `graft_sin(${a})`,
-    "fn graft_turn(x: f32) -> f32 { let k = round(x * 0.15915494309189535f); return fma(-k, -1.7484556e-7f, fma(-k, 6.2831855f, x)); }\nfn graft_sin(x: f32) -> f32 { return sin(graft_turn(x)); }\nfn graft_cos(x: f32) -> f32 { return cos(graft_turn(x)); }",
-  ),
-  cos: unary(
-    Math.cos,
-    (a) => `graft_cos(${a})`,
-    "fn graft_turn(x: f32) -> f32 { let k = round(x * 0.15915494309189535f); return fma(-k, -1.7484556e-7f, fma(-k, 6.2831855f, x)); }\nfn graft_sin(x: f32) -> f32 { return sin(graft_turn(x)); }\nfn graft_cos(x: f32) -> f32 { return cos(graft_turn(x)); }",
-  ),
+  sin: unary(Math.sin, (a) => `graft_wave(${a}, 0)`, waveWgsl()),
+  cos: unary(Math.cos, (a) => `graft_wave(${a}, 1)`, waveWgsl()),
   // tanh of WGSL may overflow for large arguments; beyond ±15 it is ±1 in f32.
   tanh: unary(Math.tanh, (a) => `tanh(clamp(${a}, -15.0f, 15.0f))`),
   // The exponent never overflows: for x < 0 the equal form e^x / (1 + e^x) is used.
@@ -175,6 +166,24 @@ function erfWgsl(): string {
   var fraction = a;
   for (var n = 16; n >= 1; n--) { fraction = a + f32(n) * 0.5f / fraction; }
   return sign(x) * (1.0f - e * 0.5641895835477563f / fraction);
+}`;
+}
+
+/**
+ * sin(x + turn·π/2). WGSL's own sin and cos are promised to 2⁻¹¹ within ±π only, and SwiftShader takes that liberty. The
+ * argument is brought into ±π/4 with π/2 in three pieces (Cody & Waite), then Taylor's polynomials of sin and cos, whose
+ * first dropped terms are below 2⁻²⁸ there.
+ */
+function waveWgsl(): string {
+  return `fn graft_wave(x: f32, turn: i32) -> f32 {
+  let k = round(x * 0.6366197723675814f);
+  let r = fma(-k, 7.54978995489188216e-8f, fma(-k, 4.837512969970703125e-4f, fma(-k, 1.5703125f, x)));
+  let z = r * r;
+  let s = fma(r * z, fma(z, fma(z, fma(z, 2.7557319e-6f, -1.9841270e-4f), 8.3333333e-3f), -0.16666667f), r);
+  let c = fma(z, fma(z, fma(z, fma(z, fma(z, -2.7557319e-7f, 2.4801587e-5f), -1.3888889e-3f), 4.1666667e-2f), -0.5f), 1.0f);
+  let quarter = (i32(k) + turn) & 3;
+  let y = select(s, c, (quarter & 1) == 1);
+  return select(y, -y, quarter >= 2);
 }`;
 }
 

@@ -82,6 +82,13 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
+/** A second handle of the same value, owned by the innermost scope, so that each place may dispose its own. */
+export function another(tensor: Tensor): Tensor {
+  const handle = tensor.alias(true);
+  currentScope()?.addTensor(handle);
+  return handle;
+}
+
 /** The tensors in a value: itself, or those in arrays, sets, maps and plain objects, at any depth. */
 export function tensorsIn(
   value: unknown,

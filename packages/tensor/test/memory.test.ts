@@ -1,6 +1,11 @@
 import {
+  cast,
+  concat,
+  copyInto,
   type Device,
   exp,
+  expand,
+  flip,
   fromArray,
   grad,
   keep,
@@ -11,8 +16,11 @@ import {
   ones,
   openCpu,
   openScope,
+  prod,
   reshape,
+  roll,
   scope,
+  slice,
   sum,
   type Tensor,
   zeros,
@@ -54,6 +62,40 @@ describe.each([reference, cpu, gpu] as Device[])("on $name", (device) => {
     expect(live()).toBe(1);
     expect([...(await view.toArray())]).toEqual([1, 2, 3, 4]);
     view.dispose();
+  });
+
+  test.each<[string, (x: Tensor) => Tensor]>([
+    ["reshape", (x) => reshape(x, [1, 3])],
+    ["expand", (x) => expand(x, [1, 3])],
+    ["cast", (x) => cast(x, "f32")],
+    ["slice", (x) => slice(x, 1)],
+    ["flip", (x) => flip(x, [])],
+    ["roll", (x) => roll(x, 3, 1)],
+    ["concat", (x) => concat([x])],
+  ])("%s that changes nothing gives a handle of its own", async (name, op) => {
+    const x = fromArray(device, [1, 2, 3], [1, 3], { requiresGrad: true });
+    op(x).dispose();
+    expect([...(await x.toArray())]).toEqual([1, 2, 3]);
+    scope(() => sum(mul(op(x), op(x))).backward());
+    expect([...((await x.grad?.toArray()) ?? [])]).toEqual([2, 4, 6]);
+    const y = op(x);
+    expect(y.requiresGrad).toBe(true);
+    expect(live()).toBe(2); // x and its gradient
+    x.grad?.dispose();
+    x.dispose();
+    expect([...(await y.toArray())]).toEqual([1, 2, 3]);
+    y.dispose();
+    expect(() => op(x)).toThrow(`${name}: a tensor [1, 3] was disposed`);
+  });
+
+  test("ops that compose others leave no handle where an inner one changes nothing", () => {
+    const x = made();
+    const target = made();
+    copyInto(target, x);
+    for (const y of [sum(x, 0, { keepDim: true }), prod(x), prod(x, [])]) y.dispose();
+    x.dispose();
+    target.dispose();
+    expect(live()).toBe(0);
   });
 
   test("a scope frees what it does not return", () => {

@@ -1,7 +1,7 @@
 import { GradError } from "../errors.ts";
 import { type Op, record } from "../ops/op.ts";
 import { recordGenerators, replayGenerators, type Snapshot } from "../random/generator.ts";
-import { currentScope, scope } from "../scope.ts";
+import { another, scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { enableGrad, isGradEnabled } from "./gradMode.ts";
 import { nextNodeId, reachable, type Variable } from "./node.ts";
@@ -69,7 +69,7 @@ export function checkpoint<T extends Tensor | readonly Tensor[]>(
     );
     return {
       outputs: result.map((output) => output.detach()),
-      parameters: [...leaves.values()].map((leaf) => handle(leaf)),
+      parameters: [...leaves.values()].map(another),
       random: before,
     };
   });
@@ -85,10 +85,4 @@ function fresh(input: Tensor, requiresGrad: boolean): Tensor {
   const leaf = input.detach();
   leaf.requiresGrad = requiresGrad;
   return leaf;
-}
-
-function handle(input: Tensor): Tensor {
-  const tensor = input.alias(true);
-  currentScope()?.addTensor(tensor);
-  return tensor;
 }

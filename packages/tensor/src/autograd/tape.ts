@@ -2,7 +2,7 @@ import { GradError, ShapeError } from "../errors.ts";
 import { add } from "../ops/add.ts";
 import { onesLike } from "../ops/fill.ts";
 import { sumTo } from "../ops/sum.ts";
-import { currentScope, keep, scope } from "../scope.ts";
+import { another, keep, scope } from "../scope.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { enableGrad, isGradEnabled, noGrad } from "./gradMode.ts";
@@ -155,13 +155,6 @@ function walk(
     if (isLeaf && (wanted === undefined || wanted.has(variable))) kept.set(variable, gradient);
   }
   return kept;
-}
-
-/** A second handle of the same value, so that each place may free its own. */
-function another(tensor: Tensor): Tensor {
-  const handle = tensor.alias(true);
-  currentScope()?.addTensor(handle);
-  return handle;
 }
 
 /** Nodes through which a wanted variable is reached; the others need not be run. */

@@ -2,7 +2,7 @@ import { computeType, type DType, isDType, isHalf } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, type Op } from "./op.ts";
+import { apply, type Op, unchanged } from "./op.ts";
 
 const castOp: Op<{ dtype: DType }> = {
   name: "cast",
@@ -104,6 +104,6 @@ export function cast(x: Tensor, dtype: DType): Tensor {
       "cast",
       `dtype must be f32, f64, f16, bf16, i32, u32 or bool, got ${String(dtype)}.`,
     );
-  if (x.dtype === dtype) return x;
+  if (x.dtype === dtype) return unchanged("cast", x);
   return apply(castOp, [x], { dtype })[0];
 }

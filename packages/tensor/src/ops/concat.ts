@@ -3,7 +3,7 @@ import { type Shape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { axisOf, withDim } from "./axis.ts";
 import { denseKernel, moved, movedType } from "./dense.ts";
-import { apply, type Meta, type Op } from "./op.ts";
+import { apply, type Meta, type Op, unchanged } from "./op.ts";
 import { slice } from "./slice.ts";
 
 /** A kernel may bind eight buffers, of which one is the result. */
@@ -87,7 +87,7 @@ function rowOf(shape: Shape, axis: number): number {
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 0) throw new ShapeError("concat", "there must be at least one tensor, got none.");
   const at = axisOf("concat", tensors[0].shape, axis);
-  if (tensors.length === 1) return tensors[0];
+  if (tensors.length === 1) return unchanged("concat", tensors[0]);
   // Also checks the shapes of all together, so that a message counts as the caller does.
   if (tensors.length > AT_ONCE) concatOp.infer(tensors, { axis: at });
   let level = [...tensors];

@@ -136,7 +136,8 @@ function apart(target: Tensor, source: Tensor): Tensor {
  * Not recorded: the target must not require a gradient, except in noGrad.
  */
 export function copyInto(target: Tensor, source: Tensor): void {
-  apply(copyOp, [target, apart(target, cast(source, target.dtype))], null);
+  const values = source.dtype === target.dtype ? source : cast(source, target.dtype);
+  apply(copyOp, [target, apart(target, values)], null);
 }
 
 /** `target += scale · source`, in place; PyTorch's `add_`. Same shape and type. Not recorded, as `copyInto`. */

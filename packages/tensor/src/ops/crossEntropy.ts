@@ -11,7 +11,7 @@ import type { Kernel } from "./kernel.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
 import { apply, type Op } from "./op.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 import { checkRows, foldFunctions, lanesFor, rowsOf } from "./rows.ts";
 import { sum } from "./sum.ts";
 
@@ -232,10 +232,10 @@ export function crossEntropy(
   const classes = logits.shape[logits.shape.length - 1];
   const [loss, , counted] = apply(
     crossEntropyOp,
-    [reshape(logits, [rows, classes]), reshape(targets, [rows])],
+    [inShape(logits, [rows, classes]), inShape(targets, [rows])],
     { ignoreIndex },
   );
-  if (reduction === "none") return reshape(loss, targets.shape);
+  if (reduction === "none") return inShape(loss, targets.shape);
   return reduction === "sum" ? sum(loss) : div(sum(loss), sum(counted.detach()));
 }
 

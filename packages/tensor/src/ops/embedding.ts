@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 import { take } from "./take.ts";
 
 /**
@@ -14,5 +14,5 @@ export function embedding(weight: Tensor, ids: Tensor): Tensor {
   if (weight.shape.length !== 2)
     throw new ShapeError("embedding", `weight must be [vocabulary, features], got ${show(weight.shape)}.`);
   const rows = take(weight, ids, { who: "embedding", what: "ids", axis: 0 });
-  return reshape(rows, [...ids.shape, weight.shape[1]]);
+  return inShape(rows, [...ids.shape, weight.shape[1]]);
 }

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { broadcastShapes, broadcastStrides, type Shape, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, type Op } from "./op.ts";
+import { apply, type Op, unchanged } from "./op.ts";
 import { copyKernel, copyOnCpu } from "./stridedCopy.ts";
 
 const expandOp: Op<{ shape: Shape }> = {
@@ -27,8 +27,8 @@ const expandOp: Op<{ shape: Shape }> = {
   flops: () => 0,
 };
 
-/** `x` repeated along axes of size 1 (and new leading axes) until it has `shape`. Copies; ops that broadcast need it not. */
+/** `x` repeated along axes of size 1 (and new leading axes) until it has `shape`. Copies, unless it has it already; ops that broadcast need it not. */
 export function expand(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
+  if (sameShape(x.shape, shape)) return unchanged("expand", x);
   return apply(expandOp, [x], { shape })[0];
 }

@@ -9,7 +9,7 @@ import { max } from "./extreme.ts";
 import { log } from "./log.ts";
 import type { ReduceOptions } from "./overAxes.ts";
 import { reducedAxes, reducedShape } from "./reduce.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 import { sub } from "./sub.ts";
 import { sum } from "./sum.ts";
 
@@ -29,5 +29,5 @@ export function logSumExp(x: Tensor, axes?: number | readonly number[], options:
   // The result does not depend on what is taken out, so no gradient flows through it.
   const top = clamp(max(x.detach(), reduced, { keepDim: true }), { min: -LARGEST, max: LARGEST });
   const result = add(log(sum(exp(sub(x, top)), reduced, { keepDim: true })), top);
-  return reshape(result, reducedShape(x.shape, reduced, options.keepDim ?? false));
+  return inShape(result, reducedShape(x.shape, reduced, options.keepDim ?? false));
 }

@@ -3,7 +3,7 @@ import { Node } from "../autograd/node.ts";
 import type { Device, View } from "../device/device.ts";
 import { type DType, isFloat, type TypedArray } from "../dtype.ts";
 import { DeviceError, GradError } from "../errors.ts";
-import { currentScope } from "../scope.ts";
+import { another, currentScope } from "../scope.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { GpuInfo, Kernel } from "./kernel.ts";
@@ -145,6 +145,12 @@ export function applyOn<A>(
   if (owner !== undefined) for (const output of outputs) owner.addTensor(output);
   if (wantsGrad && op.mutates === undefined) record(op, inputs, outputs, attrs);
   return outputs;
+}
+
+/** What an op returns where it would change nothing: the same value, under a handle that may be disposed alone. */
+export function unchanged(who: string, x: Tensor): Tensor {
+  x.checkAlive(who);
+  return another(x);
 }
 
 /** Writes an op that has run into the record of its outputs. */

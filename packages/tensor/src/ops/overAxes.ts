@@ -2,7 +2,7 @@ import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { permute } from "./permute.ts";
 import { reducedAxes, reducedShape, type Span, spanOf } from "./reduce.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 
 /** What a reduction is called with, besides its tensor. */
 export interface ReduceOptions {
@@ -24,9 +24,9 @@ export function reduceOver(
   const reduced = reducedAxes(who, x.shape, axes);
   const shape = reducedShape(x.shape, reduced, keepDim);
   const span = spanOf(x.shape, reduced);
-  if (span !== undefined) return reshape(run(x, span), shape);
+  if (span !== undefined) return inShape(run(x, span), shape);
   const kept = x.shape.map((_, i) => i).filter((i) => !reduced.includes(i));
   const outer = sizeOf(kept.map((i) => x.shape[i]));
   const n = sizeOf(reduced.map((i) => x.shape[i]));
-  return reshape(run(permute(x, [...kept, ...reduced]), { outer, n, inner: 1 }), shape);
+  return inShape(run(permute(x, [...kept, ...reduced]), { outer, n, inner: 1 }), shape);
 }

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { type Shape, sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, type Op } from "./op.ts";
+import { apply, type Op, unchanged } from "./op.ts";
 
 const reshapeOp: Op<{ shape: Shape }> = {
   name: "reshape",
@@ -18,6 +18,11 @@ const reshapeOp: Op<{ shape: Shape }> = {
  * @param shape - sizes whose product is the number of values
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? unchanged("reshape", x) : inShape(x, shape);
+}
+
+/** For ops: as `reshape`, but `x` itself where nothing changes, so that no second handle has to be freed. */
+export function inShape(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   return apply(reshapeOp, [x], { shape })[0];
 }

@@ -2,6 +2,7 @@ import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { axisOf } from "./axis.ts";
 import { concat } from "./concat.ts";
+import { unchanged } from "./op.ts";
 import { slice } from "./slice.ts";
 
 /** `x` moved along `axis` by `shift` places; what falls off the end comes in at the start. Negative goes the other way. */
@@ -10,6 +11,6 @@ export function roll(x: Tensor, shift: number, axis: number): Tensor {
   if (!Number.isInteger(shift)) throw new ShapeError("roll", `shift must be a whole number, got ${shift}.`);
   const size = x.shape[at];
   const cut = size === 0 ? 0 : ((-shift % size) + size) % size;
-  if (cut === 0) return x;
+  if (cut === 0) return unchanged("roll", x);
   return concat([slice(x, at, cut), slice(x, at, 0, cut)], at);
 }

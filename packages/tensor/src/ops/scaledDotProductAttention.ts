@@ -4,7 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
 import { matmul } from "./matmul/matmul.ts";
 import { mul } from "./mul.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 import { maskedSoftmax } from "./softmax.ts";
 
 export interface AttentionOptions {
@@ -40,14 +40,14 @@ export function scaledDotProductAttention(
   const factor = scale ?? 1 / Math.sqrt(headDim);
   // The queries that share a key head lie side by side: they are one matrix with group · seq rows.
   const grouped = [batch, kvHeads, (heads / kvHeads) * seq];
-  const products = matmul(reshape(q, [...grouped, headDim]), k, { transposeB: true });
-  const scores = reshape(products, [batch, heads, seq, keys]);
+  const products = matmul(inShape(q, [...grouped, headDim]), k, { transposeB: true });
+  const scores = inShape(products, [batch, heads, seq, keys]);
   const weights =
     mask === undefined || mask.dtype === "bool"
       ? maskedSoftmax(scores, mask, { scale: factor, causal })
       : maskedSoftmax(add(mul(scores, factor), mask), undefined, { causal });
-  const y = matmul(reshape(weights, [...grouped, keys]), v);
-  return reshape(y, [batch, heads, seq, v.shape[3]]);
+  const y = matmul(inShape(weights, [...grouped, keys]), v);
+  return inShape(y, [batch, heads, seq, v.shape[3]]);
 }
 
 function check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined): void {

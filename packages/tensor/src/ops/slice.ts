@@ -1,6 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { axisOf, withDim } from "./axis.ts";
+import { unchanged } from "./op.ts";
 import { read } from "./window.ts";
 
 /**
@@ -21,7 +22,7 @@ export function slice(x: Tensor, axis: number, start = 0, end?: number, step = 1
   const first = within("start", start);
   const last = end === undefined ? size : within("end", end);
   const count = Math.max(0, Math.ceil((last - first) / step));
-  if (count === size) return x;
+  if (count === size) return unchanged("slice", x);
   return read(x, withDim(x.shape, at, count), {
     starts: x.shape.map((_, i) => (i === at && count > 0 ? first : 0)),
     steps: x.shape.map((_, i) => (i === at ? step : 1)),

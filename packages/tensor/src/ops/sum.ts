@@ -6,7 +6,7 @@ import { expand } from "./expand.ts";
 import { apply, type CpuArray, type Op } from "./op.ts";
 import { permute } from "./permute.ts";
 import { reducedAxes, reducedShape, reduceKernel, type Span, spanOf } from "./reduce.ts";
-import { reshape } from "./reshape.ts";
+import { inShape } from "./reshape.ts";
 
 const sumOp: Op<{ axes: readonly number[]; span: Span }> = {
   name: "sum",
@@ -62,11 +62,11 @@ export function sum(
   const reduced = reducedAxes("sum", x.shape, axes);
   const shape = reducedShape(x.shape, reduced, keepDim);
   const span = spanOf(x.shape, reduced);
-  if (span !== undefined) return reshape(apply(sumOp, [x], { axes: reduced, span })[0], shape);
+  if (span !== undefined) return inShape(apply(sumOp, [x], { axes: reduced, span })[0], shape);
   // Axes apart: bring them to the end, so that they lie side by side.
   const kept = x.shape.map((_, i) => i).filter((i) => !reduced.includes(i));
   const moved = permute(x, [...kept, ...reduced]);
-  return reshape(
+  return inShape(
     sum(
       moved,
       reduced.map((_, i) => kept.length + i),
@@ -82,5 +82,5 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const axes = x.shape
     .map((_, i) => i)
     .filter((i) => i < lead || (shape[i - lead] === 1 && x.shape[i] !== 1));
-  return reshape(sum(x, axes), shape);
+  return inShape(sum(x, axes), shape);
 }

@@ -6,6 +6,8 @@ export interface GpuInfo {
   readonly subgroups: boolean;
   /** 0 where it is not known or not fixed. */
   readonly subgroupSize: number;
+  /** Whether the adapter computes on the CPU, where a load costs more than arithmetic and memory of a workgroup saves nothing. */
+  readonly software: boolean;
   readonly shaderF16: boolean;
   /** A buffer that lives until the op's last kernel. */
   scratch(dtype: DType, size: number): View;
@@ -16,13 +18,16 @@ export interface Binding {
   readonly name: string;
   readonly view: View;
   readonly access: "read" | "write" | "update";
+  /** Bound as vec4s, for f32 views whose offset is a multiple of 4. */
+  readonly as?: "vec4";
 }
 
 /**
  * One dispatch. The device declares the bindings and, for each binding `x`,
  * `x_at(i)` (reads value i, widened to f32 from f16 and bf16; bool as WGSL's bool) and `x_put(i, value)` for what may be
  * written, with the view's offset added, and `P`, the params. Written f16 and bf16 are `x_word(w, low, high)`, where the
- * word w holds values 2w and 2w + 1 and must start at offset 0. `x_buf` is the array itself.
+ * word w holds values 2w and 2w + 1 and must start at offset 0. `x_buf` is the array itself. A binding as vec4 has
+ * `x_at4(i)` and `x_put4(i, value)` instead, where i counts vec4s.
  */
 export interface Kernel {
   /** Names the code: two kernels of an op with the same key, types of bindings and params have the same code. */
@@ -37,6 +42,8 @@ export interface Kernel {
   readonly count: number;
   /** Invocations of a workgroup. Default 64. */
   readonly lanes?: number;
+  /** Enables the subgroup operations; `sub` is then the lane's number in its subgroup. */
+  readonly subgroups?: boolean;
   /** Module-level WGSL: functions, workgroup variables. */
   declare?(): string;
   /** The body of main. */

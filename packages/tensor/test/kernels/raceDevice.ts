@@ -50,6 +50,7 @@ export class RaceDevice extends CpuDevice {
     const info: GpuInfo = {
       subgroups: false,
       subgroupSize: 0,
+      software: false,
       shaderF16: false,
       scratch: (dtype, size) => {
         const storage = this.allocate(dtype, size);

@@ -64,7 +64,7 @@ export class GpuDevice implements Device {
   #lost: string | undefined;
   #scratch: GpuStorage[] = [];
 
-  constructor(gpu: GPUDevice, name: string, options: GpuOptions = {}) {
+  constructor(gpu: GPUDevice, name: string, options: GpuOptions = {}, adapter?: GPUAdapterInfo) {
     this.gpu = gpu;
     this.name = name;
     this.#settle = options.settle ?? ((promise) => promise);
@@ -73,9 +73,12 @@ export class GpuDevice implements Device {
     this.#pipelines = new PipelineCache(gpu, this.counters);
     // UNIFORM | COPY_DST
     this.#ring = gpu.createBuffer({ size: SLOT * SLOTS, usage: 0x40 | 0x08 });
+    const subgroups = gpu.features.has("subgroups");
+    const { subgroupMinSize = 0, subgroupMaxSize = 0, isFallbackAdapter = false } = adapter ?? {};
     this.#info = {
-      subgroups: gpu.features.has("subgroups"),
-      subgroupSize: 0,
+      subgroups,
+      subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+      software: isFallbackAdapter,
       shaderF16: gpu.features.has("shader-f16"),
       scratch: (dtype, size) => {
         const storage = this.#take(dtype, size);

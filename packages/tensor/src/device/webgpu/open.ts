@@ -22,7 +22,7 @@ export async function openOn(
     requiredFeatures: features as GPUFeatureName[],
     requiredLimits: limits,
   }); // names checked by `has`
-  return new GpuDevice(device, name, options);
+  return new GpuDevice(device, name, options, adapter.info);
 }
 
 /** Opens the page's GPU. Throws DeviceError where the browser has no WebGPU or no adapter. */

@@ -14,7 +14,7 @@ export function paramWords(kernel: Kernel): number {
 /** Writes the params into a slot of 32-bit words. */
 export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32Array, start: number): void {
   let at = start;
-  for (const { view } of kernel.bindings) words[at++] = view.offset;
+  for (const { view, as } of kernel.bindings) words[at++] = as === "vec4" ? view.offset / 4 : view.offset;
   words[at++] = kernel.count;
   for (const [, type, value] of kernel.params ?? []) {
     if (type === "f32") floats[at++] = value;
@@ -24,7 +24,9 @@ export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32A
 
 /** What makes two kernels share a pipeline: their code and the types that the device writes around it. */
 export function pipelineKey(op: string, kernel: Kernel): string {
-  const types = kernel.bindings.map(({ name, view, access }) => `${name}:${view.dtype}${access[0]}`).join();
+  const types = kernel.bindings
+    .map(({ name, view, access, as = "" }) => `${name}:${view.dtype}${access[0]}${as}`)
+    .join();
   const params = (kernel.params ?? []).map(([name, type]) => name + type[0]).join();
   return `${op}|${kernel.key}|${kernel.over}${kernel.lanes ?? LANES}|${types}|${params}`;
 }
@@ -38,13 +40,13 @@ export function moduleText(kernel: Kernel): string {
     "count: u32",
     ...own.map(([name, type]) => `${name}: ${type}`),
   ];
-  return `struct Params { ${fields.join(", ")} }
+  return `${kernel.subgroups ? "enable subgroups;\n" : ""}struct Params { ${fields.join(", ")} }
 @group(0) @binding(${kernel.bindings.length}) var<uniform> P: Params;
 ${kernel.bindings.map(declareBinding).join("\n")}
 const lanes = ${lanes}u;
 ${kernel.declare?.() ?? ""}
 @compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) graft_group: vec3u, @builtin(num_workgroups) graft_groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) graft_group: vec3u, @builtin(num_workgroups) graft_groups: vec3u, @builtin(local_invocation_index) lane: u32${kernel.subgroups ? ", @builtin(subgroup_invocation_id) sub: u32" : ""}) {
   let group = graft_group.x + graft_group.y * graft_groups.x;
   ${kernel.over === "element" ? "let i = group * lanes + lane;\n  if (i >= P.count) { return; }" : "if (group >= P.count) { return; }"}
   ${kernel.main()}
@@ -60,12 +62,24 @@ export function gridOf(kernel: Kernel): [number, number] {
   return [Math.ceil(groups / rows), rows];
 }
 
-function declareBinding({ name, view: { dtype }, access }: Binding, index: number): string {
+function declareBinding({ name, view: { dtype }, access, as }: Binding, index: number): string {
+  if (as === "vec4") return declareVec4(name, access, index);
   const stored = storedType(dtype);
   const mode = access === "read" ? "read" : "read_write";
   const lines = [`@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<${stored}>;`];
   if (access !== "write" || !isHalf(dtype)) lines.push(reader(name, dtype));
   if (access !== "read") lines.push(writer(name, dtype));
+  return lines.join("\n");
+}
+
+function declareVec4(name: string, access: Binding["access"], index: number): string {
+  const mode = access === "read" ? "read" : "read_write";
+  const at = `${name}_buf[i + P.${name}_off]`;
+  const lines = [
+    `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec4f>;`,
+    `fn ${name}_at4(i: u32) -> vec4f { return ${at}; }`,
+  ];
+  if (access !== "read") lines.push(`fn ${name}_put4(i: u32, v: vec4f) { ${at} = v; }`);
   return lines.join("\n");
 }
 

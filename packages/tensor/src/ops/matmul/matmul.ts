@@ -6,7 +6,7 @@ import { reshape } from "../reshape.ts";
 import { matmulFast } from "./fast.ts";
 import { type MatmulAttrs, planMatmul } from "./plan.ts";
 import { matmulReference } from "./reference.ts";
-import { tiledKernel } from "./tiled.wgsl.ts";
+import { matmulKernel, type TileClass } from "./tiles.ts";
 
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
@@ -21,7 +21,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     multiply(planMatmul(a, b, attrs), a.data, b.data, y.data);
   },
 
-  wgsl: ([a, b], [y], attrs) => [tiledKernel(planMatmul(a, b, attrs), a, b, y)],
+  wgsl: ([a, b], [y], attrs, gpu) => [matmulKernel(planMatmul(a, b, attrs), a, b, y, gpu)],
 
   // With y = a·b: da = dy·bᵀ and db = aᵀ·dy; a transposed operand gets the transposed product. Batch axes that were
   // broadcast are summed by the tape.
@@ -41,6 +41,12 @@ export const matmulOp: Op<MatmulAttrs> = {
 
   flops: ([a], [y], { transposeA }) => 2 * sizeOf(y.shape) * (a.shape.at(transposeA ? -2 : -1) ?? 1),
 };
+
+/** The same op by one class of kernels where that can take the product, for tests and benchmarks of the classes. */
+export const matmulBy = (tile: TileClass): Op<MatmulAttrs> => ({
+  ...matmulOp,
+  wgsl: ([a, b], [y], attrs, gpu) => [matmulKernel(planMatmul(a, b, attrs), a, b, y, gpu, tile)],
+});
 
 function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   return apply(matmulOp, [a, b], { transposeA, transposeB })[0];

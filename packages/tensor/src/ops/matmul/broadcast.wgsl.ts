@@ -1,0 +1,163 @@
+import type { View } from "../../device/device.ts";
+import { sizeOf } from "../../shape.ts";
+import type { Kernel } from "../kernel.ts";
+import {
+  batchAxes,
+  batchStart,
+  declareOperand,
+  isRagged,
+  keyOf,
+  type Operand,
+  operandsOf,
+  productParams,
+  range,
+  tileOfGroup,
+} from "./operand.ts";
+import type { MatmulPlan } from "./plan.ts";
+
+/**
+ * For adapters that run a subgroup as the lanes of one vector on a CPU: there a load costs one scalar load for each lane and
+ * component, whether its address is uniform or not, and a broadcast of a constant lane is one shuffle. So both operands are
+ * loaded spread over the lanes, four values each, and a is broadcast out of registers. One workgroup is one subgroup; a
+ * lane holds `rows` × 4 sums. `size`: lanes of a subgroup, a multiple of 4.
+ */
+export function broadcastKernel(plan: MatmulPlan, a: View, b: View, y: View, size: number): Kernel {
+  const { m, n } = plan;
+  const rows = m <= 1 ? 1 : m <= 8 ? 8 : 16;
+  const columns = 4 * size;
+  const operands = operandsOf(plan, a, b);
+  const [opA, opB] = operands;
+  const ragged = isRagged(operands);
+  const wide = opB.along === "lines" && n % 4 === 0 && y.offset % 4 === 0;
+  const tilesM = Math.ceil(m / rows);
+  const tilesN = Math.ceil(n / columns);
+  return {
+    key: `broadcast${size}x${rows}${keyOf(opA)}${keyOf(opB)}${wide ? "w" : ""}b${batchAxes(plan)}`,
+    over: "group",
+    lanes: size,
+    subgroups: true,
+    count: tilesM * tilesN * sizeOf(plan.batch),
+    bindings: [
+      opA.binding,
+      opB.binding,
+      { name: "y", view: y, access: "write", as: wide ? "vec4" : undefined },
+    ],
+    params: [...productParams(plan, operands), ["tiles_m", "u32", tilesM], ["tiles_n", "u32", tilesN]],
+    declare: () => operands.map((operand) => declareOperand(operand, ragged)).join("\n"),
+    main: () => {
+      const left = broadcastSide(opA, rows, size);
+      const right = laneSide(opB, size);
+      return `${tileOfGroup}
+  ${batchStart(plan)}
+  let row = tile_m * ${rows}u;
+  let column = tile_n * ${columns}u;
+  ${left.starts}
+  ${right.starts}
+  ${range(rows)
+    .map((r) =>
+      range(4)
+        .map((j) => `var y${r}_${j} = 0f;`)
+        .join(" "),
+    )
+    .join("\n  ")}
+  for (var p = 0u; p < P.k; p += 4u) {
+    ${left.loads}
+    ${right.loads}
+    ${range(rows)
+      .map((r) =>
+        left.use(r, (c, value) =>
+          range(4)
+            .map((j) => `y${r}_${j} = fma(${value}, ${right.value(c, j)}, y${r}_${j});`)
+            .join(" "),
+        ),
+      )
+      .join("\n    ")}
+  }
+  let y0 = matrix * P.m * P.n + row * P.n + column;
+  ${range(rows)
+    .map((r) => `if (row + ${r}u < P.m) { ${stores(opB, r, size, wide)} }`)
+    .join("\n  ")}`;
+    },
+  };
+}
+
+interface BroadcastSide {
+  readonly starts: string;
+  readonly loads: string;
+  /** The statements for row r: `each` gets the four steps along k and the text of the row's value. */
+  use(r: number, each: (c: number, value: string) => string): string;
+}
+
+function broadcastSide({ along }: Operand, rows: number, size: number): BroadcastSide {
+  const blocks = range(Math.ceil(rows / size));
+  if (along === "k") {
+    // Only lanes that hold a row load: an idle lane costs nothing.
+    const load = (i: number) =>
+      rows < size
+        ? `var a${i} = vec4f(); if (sub < ${rows}u) { a${i} = a_load(a_from${i}, p); }`
+        : `let a${i} = a_load(a_from${i}, p);`;
+    return {
+      starts: blocks.map((i) => `let a_from${i} = a0 + a_start(row + ${i * size}u + sub);`).join(" "),
+      loads: blocks.map(load).join(" "),
+      use: (r, each) =>
+        `{ let t = subgroupBroadcast(a${Math.floor(r / size)}, ${r % size}u); ${range(4)
+          .map((c) => each(c, `t[${c}]`))
+          .join(" ")} }`,
+    };
+  }
+  // A load takes four steps of k by `size` rows: lane l has step l / quarter and the four rows from 4 (l % quarter) on.
+  const quarter = size / 4;
+  return {
+    starts: `let a_step = sub / ${quarter}u; ${blocks
+      .map((i) => `let a_from${i} = a0 + a_start(row + ${i * size}u + sub % ${quarter}u * 4u);`)
+      .join(" ")}`,
+    loads: blocks.map((i) => `let a${i} = a_load(a_from${i}, p + a_step);`).join(" "),
+    use: (r, each) =>
+      range(4)
+        .map((c) => {
+          const lane = c * quarter + Math.floor((r % size) / 4);
+          const value = `subgroupBroadcast(a${Math.floor(r / size)}[${r % 4}], ${lane}u)`;
+          return `{ let t = ${value}; ${each(c, "t")} }`;
+        })
+        .join(" "),
+  };
+}
+
+interface LaneSide {
+  readonly starts: string;
+  readonly loads: string;
+  /** The value of the lane's column j, 0 to 3, at step c. */
+  value(c: number, j: number): string;
+}
+
+function laneSide({ along }: Operand, size: number): LaneSide {
+  if (along === "k") {
+    return {
+      starts: range(4)
+        .map((j) => `let b_from${j} = b0 + b_start(column + ${j * size}u + sub);`)
+        .join(" "),
+      loads: range(4)
+        .map((j) => `let b${j} = b_load(b_from${j}, p);`)
+        .join(" "),
+      value: (c, j) => `b${j}[${c}]`,
+    };
+  }
+  return {
+    starts: "let b_from = b0 + b_start(column + sub * 4u);",
+    loads: range(4)
+      .map((c) => `let b${c} = b_load(b_from, p + ${c}u);`)
+      .join(" "),
+    value: (c, j) => `b${c}[${j}]`,
+  };
+}
+
+function stores({ along }: Operand, r: number, size: number, wide: boolean): string {
+  if (wide)
+    return `if (column + sub * 4u < P.n) { y_put4((y0 + ${r}u * P.n) / 4u + sub, vec4f(${range(4)
+      .map((j) => `y${r}_${j}`)
+      .join(", ")})); }`;
+  const at = (j: number) => (along === "k" ? `${j * size}u + sub` : `sub * 4u + ${j}u`);
+  return range(4)
+    .map((j) => `if (column + ${at(j)} < P.n) { y_put(y0 + ${r}u * P.n + ${at(j)}, y${r}_${j}); }`)
+    .join(" ");
+}

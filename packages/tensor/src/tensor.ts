@@ -1,9 +1,9 @@
-import type { Node, Variable } from "./autograd/node.ts";
+import type { Variable } from "./autograd/node.ts";
 import { backward } from "./autograd/tape.ts";
 import type { Device, View } from "./device/device.ts";
 import type { Storage } from "./device/storage.ts";
 import { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
-import { DeviceError, GradError, internal, ShapeError } from "./errors.ts";
+import { DeviceError, GradError, ShapeError } from "./errors.ts";
 import { bf16ToF32, f16ToF32 } from "./formats/half.ts";
 import { add } from "./ops/add.ts";
 import { div } from "./ops/div.ts";
@@ -229,10 +229,4 @@ export class Tensor implements View, Disposable {
     }
     return tensor;
   }
-}
-
-/** For tests and messages: the record that made a tensor. */
-export function nodeOf(tensor: Tensor): Node {
-  if (tensor.variable.node === undefined) throw internal("the tensor has no record");
-  return tensor.variable.node;
 }

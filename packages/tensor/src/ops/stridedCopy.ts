@@ -1,5 +1,4 @@
 import type { View } from "../device/device.ts";
-import { type DType, isHalf } from "../dtype.ts";
 import { collapse, type Shape, sizeOf, stridesOf } from "../shape.ts";
 import type { Kernel } from "./kernel.ts";
 import type { CpuArray } from "./op.ts";
@@ -97,9 +96,4 @@ export function copyKernel(x: View, out: View, from: Walk, to?: Walk): Kernel {
         : `let at = locate(i);
   y_put(u32(${dense ? "i" : "at.y"}), x_at(u32(at.x)));`,
   };
-}
-
-/** For messages: can this type be written anywhere, or only densely? */
-export function writesAnywhere(dtype: DType): boolean {
-  return !isHalf(dtype);
 }

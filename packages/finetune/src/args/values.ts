@@ -53,7 +53,7 @@ function inRange(value: number, { min, max, above, below }: Range): boolean {
 }
 
 /** For example ` above 0 and at most 1`; empty where everything is allowed. */
-export function describeRange({ min, max, above, below }: Range): string {
+function describeRange({ min, max, above, below }: Range): string {
   const parts = [];
   if (min !== undefined) parts.push(`of at least ${min}`);
   if (above !== undefined) parts.push(`above ${above}`);

@@ -38,7 +38,7 @@ export function supervisionOf({ labels, rows, length }: Batch): Supervision {
 }
 
 /** The states of the supervised positions, `[targets, hidden]`: only these need logits. */
-export function supervisedStates(model: LlamaForCausalLM, batch: Batch, { positions }: Supervision): Tensor {
+function supervisedStates(model: LlamaForCausalLM, batch: Batch, { positions }: Supervision): Tensor {
   const { device } = model.model.norm.weight;
   const ids = fromArray(device, batch.inputIds, [batch.rows, batch.length], { dtype: "i32" });
   const hidden = model.hidden(ids);

@@ -1,4 +1,5 @@
 import type { View } from "../device/device.ts";
+import { isHalf } from "../dtype.ts";
 import { collapse, type Shape, sizeOf, stridesOf } from "../shape.ts";
 import type { Kernel } from "./kernel.ts";
 import type { CpuArray } from "./op.ts";

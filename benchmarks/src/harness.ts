@@ -10,11 +10,13 @@ export interface Case {
   readonly run: () => void;
   /** Floating-point operations of one run, where a rate says something. */
   readonly flops?: number;
+  /** Cases of one group are compared with the first of it. Default: all of the suite are one group. */
+  readonly group?: string;
 }
 
 export interface Suite {
   readonly name: string;
-  /** Peers, to be compared with the first. */
+  /** Peers, to be compared with the first of their group. */
   cases(devices: readonly Device[]): Promise<readonly Case[]>;
 }
 
@@ -27,7 +29,7 @@ export interface Result {
   /** Interquartile range over the median. */
   readonly spread: number;
   readonly gflops?: number;
-  /** Time of the first case over this one's, median of the rounds' ratios. */
+  /** Time of the group's first case over this one's, median of the rounds' ratios. */
   readonly speedup: number;
 }
 
@@ -50,7 +52,8 @@ export async function measure(suite: Suite, devices: readonly Device[], rounds: 
       times[i].push("latency" in result ? result.latency.p50 : Number.NaN);
     }
   }
-  return cases.map(({ name, device, flops }, i) => {
+  return cases.map(({ name, device, flops, group }, i) => {
+    const first = times[cases.findIndex((other) => other.group === group)];
     const ms = quantile(times[i], 0.5);
     return {
       suite: suite.name,
@@ -60,7 +63,7 @@ export async function measure(suite: Suite, devices: readonly Device[], rounds: 
       spread: (quantile(times[i], 0.75) - quantile(times[i], 0.25)) / ms,
       gflops: flops === undefined ? undefined : flops / ms / 1e6,
       speedup: quantile(
-        times[i].map((time, round) => times[0][round] / time),
+        times[i].map((time, round) => first[round] / time),
         0.5,
       ),
     };

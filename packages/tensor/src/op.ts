@@ -1,5 +1,7 @@
 // For packages that add ops of their own.
 export type { Binding, GpuInfo, Kernel } from "./ops/kernel.ts";
+export { matmulBy } from "./ops/matmul/matmul.ts";
+export type { TileClass } from "./ops/matmul/tiles.ts";
 export {
   apply,
   applyOn,

@@ -52,7 +52,8 @@ export class GpuDevice implements Device {
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #settle: <T>(promise: Promise<T>) => Promise<T>;
-  readonly #info: GpuInfo;
+  /** What generators of kernels know of the adapter. */
+  readonly info: GpuInfo;
   readonly #ring: GPUBuffer;
   readonly #slots = new ArrayBuffer(SLOT * SLOTS);
   readonly #slotWords = new Uint32Array(this.#slots);
@@ -75,7 +76,7 @@ export class GpuDevice implements Device {
     this.#ring = gpu.createBuffer({ size: SLOT * SLOTS, usage: 0x40 | 0x08 });
     const subgroups = gpu.features.has("subgroups");
     const { subgroupMinSize = 0, subgroupMaxSize = 0, isFallbackAdapter = false } = adapter ?? {};
-    this.#info = {
+    this.info = {
       subgroups,
       subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
       software: isFallbackAdapter,
@@ -153,7 +154,7 @@ export class GpuDevice implements Device {
   run<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void {
     this.#checkAlive();
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
-    for (const kernel of op.wgsl(inputs, outputs, attrs, this.#info)) {
+    for (const kernel of op.wgsl(inputs, outputs, attrs, this.info)) {
       if (kernel.count > 0) this.#dispatch(op.name, kernel);
     }
     for (const storage of this.#scratch) this.#pool.give(storage.buffer);

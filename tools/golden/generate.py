@@ -18,6 +18,7 @@ FIXTURES = {
     "ops": "ops",
     "optimizers": "optimizers",
     "quant": "quant",
+    "matching": "matching",
     "smollm2": "smollm2",
 }
 

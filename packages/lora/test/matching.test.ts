@@ -1,20 +1,18 @@
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { shapeAt } from "../src/config.ts";
 import { fromPeftConfig } from "../src/index.ts";
 import { pathMatcher } from "../src/matching.ts";
 import { compilePattern } from "../src/pattern.ts";
+import { goldenPath } from "./golden.ts";
 
 interface Golden {
   readonly paths: string[];
   readonly cases: { config: unknown; matched: number[]; ranks: number[] }[];
 }
 
-const golden: Golden = JSON.parse(
-  readFileSync(fileURLToPath(new URL("data/matching.json", import.meta.url)), "utf8"),
-);
+const golden: Golden = JSON.parse(readFileSync(goldenPath("matching.json"), "utf8"));
 
 test("targets, exclusions, layer numbers and rank patterns select what PEFT selects", () => {
   for (const { config, matched, ranks } of golden.cases) {

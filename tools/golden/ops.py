@@ -85,7 +85,7 @@ def selection(r):
     r.case("clamp", lambda x: torch.clamp(x, -0.5, 0.5), [normal(3, 4)], {"min": -0.5, "max": 0.5})
     r.case("clamp", lambda x: torch.clamp(x, min=0.0), [normal(3, 4)], {"min": 0.0})
     r.case("clamp", lambda x: torch.clamp(x, max=0.25), [normal(3, 4)], {"max": 0.25})
-    r.case("clamp", lambda x: torch.clamp(x, -0.5, 0.5), [values([-0.5, 0.5, 0.0, 1.0])], {"min": -0.5, "max": 0.5}, "at the bounds the gradient passes")
+    r.case("clamp", lambda x: torch.clamp(x, -0.5, 0.5), [values([-0.5, 0.5, 0.0, 1.0])], {"min": -0.5, "max": 0.5}, "at the bounds the gradient is 0")
     r.case("where", torch.where, [mask(3, 4), normal(3, 4), normal(3, 4)])
     r.case("where", torch.where, [mask(3, 1), normal(4), normal(2, 1, 1)], note="all three broadcast")
 

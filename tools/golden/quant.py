@@ -95,6 +95,15 @@ def linears(folder):
     write_tensors(folder / "linear4bit.safetensors", state)
     write_tensors(folder / "linear4bit.expect.safetensors", expected)
 
+    layer = bitsandbytes.nn.Linear8bitLt(33, 9, bias=True, has_fp16_weights=False)
+    weight = torch.randn(9, 33, generator=g)
+    layer.weight = bitsandbytes.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+    layer.bias.data = torch.randn(9, generator=g)
+    layer = layer.to("cpu")
+    write_tensors(folder / "linear8bit.safetensors", {f"rows.{key}": value for key, value in layer.state_dict().items()})
+    expected = {"source": weight, "rows": F.int8_vectorwise_dequant(layer.weight.data, layer.state_dict()["SCB"])}
+    write_tensors(folder / "linear8bit.expect.safetensors", expected)
+
 
 def main():
     folder = fresh_folder("quant")

@@ -1,4 +1,5 @@
 export { type Bnb4bitWeight, bnb4bitNames, bnb4bitTensors, readBnb4bit } from "./bnb4bit.ts";
+export { bnb8bitNames, bnb8bitTensors, readBnb8bit } from "./bnb8bit.ts";
 export type { FloatName } from "./bnbQuantState.ts";
 export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
 export { dequantize, schemeNamed } from "./dequantize.ts";

@@ -7,7 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { matmulBy } from "../../src/ops/matmul/matmul.ts";
 import { type MatmulAttrs, planMatmul } from "../../src/ops/matmul/plan.ts";
 import { matmulReference } from "../../src/ops/matmul/reference.ts";
-import type { TileClass } from "../../src/ops/matmul/tiles.ts";
+import { type TileClass, tilesFor } from "../../src/ops/matmul/tiles.ts";
 import { type Shape, sizeOf } from "../../src/shape.ts";
 import { validateWgsl } from "../../test-support/wgsl.ts";
 import { RaceDevice } from "./raceDevice.ts";
@@ -53,7 +53,7 @@ async function check(device: GpuDevice, given: Case, spoil = (_: Float32Array) =
         return apply(matmulBy(tile), [left, right], given)[0];
       });
     const [got, again] = await Promise.all([run(), run()]);
-    expect(again).toEqual(got);
+    expect(Buffer.from(again.buffer).equals(Buffer.from(got.buffer))).toBe(true);
     spoil(got);
     assertWithin({
       label: `${tile} on ${device.name}, ${JSON.stringify(given)}`,
@@ -142,6 +142,30 @@ test.each<[string, Case]>([
   ["no steps", { m: 10, n: 9, k: 0, ...NT }],
 ])("%s", { timeout: TIMEOUT }, async (_, given) => {
   for (const device of [gpu, bare]) await check(device, given);
+});
+
+test("the table chooses by what the adapter says of itself and by shape", () => {
+  const adapters = {
+    lavapipe: { subgroups: true, subgroupSize: 8, software: true },
+    swiftshader: { subgroups: true, subgroupSize: 4, software: true },
+    bareSoftware: { subgroups: false, subgroupSize: 0, software: true },
+    gpu: { subgroups: true, subgroupSize: 32, software: false },
+    narrowGpu: { subgroups: true, subgroupSize: 8, software: false },
+    bareGpu: { subgroups: false, subgroupSize: 0, software: false },
+  };
+  const chosen = (m: number, n: number, k: number, attrs: MatmulAttrs) => {
+    const shapes = [attrs.transposeA ? [k, m] : [m, k], attrs.transposeB ? [n, k] : [k, n]];
+    const [a, b] = shapes.map((shape) => ({ shape, dtype: "f32" as const }));
+    const plan = planMatmul(a, b, attrs);
+    return Object.values(adapters).map((info) => tilesFor(plan, { ...gpu.info, ...info })[0]);
+  };
+  const [cpu, none, real] = ["broadcast", "plain", "workgroup"];
+  expect(chosen(128, 576, 576, NT)).toEqual([cpu, cpu, none, real, real, real]);
+  expect(chosen(576, 576, 127, TN)).toEqual([cpu, cpu, none, real, real, real]);
+  expect(chosen(1, 576, 576, NT)).toEqual([cpu, cpu, none, "split", "split", "split"]);
+  expect(chosen(8, 576, 576, NN)).toEqual([cpu, cpu, none, real, real, real]);
+  expect(chosen(8, 16, 16, NT)).toEqual(new Array(6).fill(none));
+  expect(bare.info).toMatchObject({ subgroups: false, subgroupSize: 0 });
 });
 
 test("the budget notices one value that is off by a few roundings", async () => {

@@ -384,7 +384,7 @@ describe("weights that do not fit", () => {
     ],
   ])("%s", async (_, change, problems) => {
     expect(await load(change)).toBe(
-      `loadWeights: model.safetensors does not fit its configuration: ${problems}`,
+      `loadFromHf: model.safetensors does not fit its configuration: ${problems}`,
     );
   });
 
@@ -397,7 +397,7 @@ describe("weights that do not fit", () => {
       intermediate_size: 1 << 20,
     };
     expect(await load(() => {}, huge)).toMatch(
-      /^loadWeights: model\.safetensors does not fit its configuration: \d+ problems/,
+      /^loadFromHf: model\.safetensors does not fit its configuration: \d+ problems/,
     );
     expect(cpu.memory().peakBytes).toBe(peakBytes);
   });

@@ -326,7 +326,7 @@ test("a tensor type that cannot be decoded, and a scale that is no number", asyn
   const odd = await changed("llama", {}, { "blk.0.ffn_up.weight": { type: "Q5_K" } });
   await expect(loadFromGguf(odd, { device: cpu })).rejects.toThrow(
     new CheckpointError(
-      "loadWeights",
+      "loadFromGguf",
       "llama.gguf does not fit its configuration: 1 problem\n  model.layers.0.mlp.up_proj.weight: must be stored as F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q6_K, BF16, got Q5_K",
     ),
   );
@@ -341,7 +341,7 @@ test("a tensor type that cannot be decoded, and a scale that is no number", asyn
   };
   const { liveBytes } = cpu.memory();
   await expect(loadFromGguf(poisoned, { device: cpu })).rejects.toThrow(
-    /^loadWeights: llama\.gguf: blk\.0\.attn_q\.weight: .*block 1/,
+    /^loadFromGguf: llama\.gguf: blk\.0\.attn_q\.weight: .*block 1/,
   );
   expect(cpu.memory().liveBytes).toBe(liveBytes);
 });

@@ -7,6 +7,8 @@ import type { Module } from "../module.ts";
 
 /** Named weights in a file of any kind, one readable at a time. */
 export interface WeightSource {
+  /** The function that the user called, for messages. */
+  readonly who: "loadFromHf" | "loadFromGguf";
   readonly name: string;
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly type: string }>;
   /** The storage types whose values can be read. */
@@ -18,6 +20,7 @@ export interface WeightSource {
 /** The weights of a safetensors file or sharded folder, stored as F32, F16, BF16 or F64. */
 export function safetensorsWeights(file: SafetensorsFile): WeightSource {
   return {
+    who: "loadFromHf",
     name: file.name,
     tensors: new Map([...file.tensors].map(([name, { shape, dtype }]) => [name, { shape, type: dtype }])),
     types: ["F32", "F16", "BF16", "F64"],
@@ -65,6 +68,7 @@ export function ggufWeights(
     if (tensor !== undefined) tensors.set(own, tensor);
   }
   return {
+    who: "loadFromGguf",
     name: file.name,
     tensors,
     types: readableGgufTypes,
@@ -80,7 +84,7 @@ export function ggufWeights(
         format.validate(bytes);
       } catch (error) {
         throw new CheckpointError(
-          "loadWeights",
+          "loadFromGguf",
           `${file.name}: ${name}: ${error instanceof Error ? error.message : String(error)}`,
         );
       }
@@ -110,7 +114,7 @@ export function checkWeights(
     if (!expected.has(name) && !ignore(name)) problems.push(`${name.slice(0, 100)}: not in this model`);
   if (problems.length > 0)
     throw new CheckpointError(
-      "loadWeights",
+      source.who,
       `${source.name} does not fit its configuration: ${listed(problems, 3)}`,
     );
 }

@@ -75,6 +75,8 @@ const schema = v.looseObject({
 /**
  * Reads the parsed `config.json` of a Llama, Mistral or Qwen2 model, in the spelling of transformers 4 and 5.
  * Whatever would change the model's results and is not supported is refused by name; all problems are told at once.
+ * `attention_dropout` is not read: transformers drops attention weights in training only, and here it is never done, so
+ * that a model that was pre-trained with it still loads. LoRA's dropout is an option of the adapter.
  * @param name - the file's name, for messages
  */
 export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaConfig {

@@ -8,6 +8,7 @@ import {
   type SafetensorsFile,
 } from "@graft/nn/checkpoint";
 import { fileSource, folderOpener } from "@graft/nn/node";
+import { sizeOf } from "@graft/tensor";
 import { GraftError, quote } from "../errors.ts";
 import { readJsonFile } from "./files.ts";
 import { isGguf } from "./magic.ts";
@@ -112,10 +113,6 @@ async function describeGguf(path: string): Promise<FileDescription> {
   } finally {
     await source.close?.();
   }
-}
-
-function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** Longest text and list that is shown. */

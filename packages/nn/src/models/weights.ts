@@ -1,4 +1,13 @@
-import { bf16ToF32, type DType, f16ToF32, f32ToBf16, f32ToF16, show, type TypedArray } from "@graft/tensor";
+import {
+  bf16ToF32,
+  type DType,
+  f16ToF32,
+  f32ToBf16,
+  f32ToF16,
+  show,
+  sizeOf,
+  type TypedArray,
+} from "@graft/tensor";
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import { ggufFormat, readableGgufTypes } from "../checkpoint/ggufTypes.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
@@ -79,7 +88,7 @@ export function ggufWeights(
       if (tensor === undefined || format === undefined)
         throw new Error(`internal: ${name} was read before its type was checked`);
       const bytes = await file.readBytes(name);
-      const count = tensor.shape.reduce((product, dim) => product * dim, 1);
+      const count = sizeOf(tensor.shape);
       try {
         format.validate(bytes);
       } catch (error) {

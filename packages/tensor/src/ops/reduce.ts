@@ -1,6 +1,7 @@
 import type { View } from "../device/device.ts";
 import { ShapeError } from "../errors.ts";
-import { resolveAxis, type Shape, show, sizeOf } from "../shape.ts";
+import { type Shape, show, sizeOf } from "../shape.ts";
+import { axisOf } from "./axis.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** `axes` as ascending axis numbers; all of them where undefined. */
@@ -11,15 +12,7 @@ export function reducedAxes(
 ): number[] {
   if (axes === undefined) return shape.map((_, i) => i);
   const list = typeof axes === "number" ? [axes] : axes;
-  const resolved = list.map((axis) => {
-    const at = resolveAxis(axis, shape.length);
-    if (at === undefined)
-      throw new ShapeError(
-        who,
-        `axis must be in [${-shape.length}, ${shape.length}), got ${axis} for ${show(shape)}.`,
-      );
-    return at;
-  });
+  const resolved = list.map((axis) => axisOf(who, shape, axis));
   if (new Set(resolved).size !== resolved.length)
     throw new ShapeError(who, `axes must differ, got ${show(list)}.`);
   return resolved.sort((a, b) => a - b);

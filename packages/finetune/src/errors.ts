@@ -17,11 +17,6 @@ export class UsageError extends GraftError {
   override readonly exitCode = 2;
 }
 
-/** Stopped by Ctrl-C after saving what there was: exit status 130. */
-export class InterruptedError extends GraftError {
-  override readonly exitCode = 130;
-}
-
 /** How many problems of a list a message shows. */
 const SHOWN = 3;
 

@@ -15,7 +15,6 @@ export { parseCommand } from "./args/parse.ts";
 export { type ChatTemplate, createChatTemplate, type Message, type TokenizedChat } from "./chat.ts";
 export {
   type Batch,
-  evaluationBatches,
   makeBatch,
   rowOrder,
   type StepBatches,
@@ -26,7 +25,7 @@ export { type Dataset, datasetNotices, type Example, IGNORED } from "./dataset/e
 export { type DataOptions, readData } from "./dataset/read.ts";
 export { embeddedModel } from "./demo.ts";
 export { type OpenedDevice, openDevice } from "./device.ts";
-export { GraftError, InterruptedError, UsageError } from "./errors.ts";
+export { GraftError, UsageError } from "./errors.ts";
 export { type Generated, type GenerateOptions as GenerationOptions, generate } from "./generate.ts";
 export { type InjectOptions, type OpenedAdapter, openAdapter } from "./model/adapter.ts";
 export { describeFile, type FileDescription, type TensorDescription } from "./model/describe.ts";

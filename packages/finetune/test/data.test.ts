@@ -2,13 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import {
-  evaluationBatches,
-  makeBatch,
-  rowOrder,
-  stepsForEpochs,
-  trainingBatches,
-} from "../src/dataset/batching.ts";
+import { makeBatch, rowOrder, stepsForEpochs, trainingBatches } from "../src/dataset/batching.ts";
 import { datasetNotices } from "../src/dataset/example.ts";
 import { type DataOptions, readData } from "../src/dataset/read.ts";
 import { smallTokenizer } from "./support.ts";
@@ -278,11 +272,6 @@ describe("batches", () => {
       seed: 0,
     });
     expect(steps.next().value).toMatchObject({ targets: 3, batches: [{ targets: 2 }, { targets: 1 }] });
-  });
-
-  test("evaluation takes every row once", () => {
-    const batches = [...evaluationBatches([example(1, 1), example(2, 2), example(3, 3)], 2)];
-    expect(batches.map(({ rows: count }) => count)).toEqual([2, 1]);
   });
 
   test("epochs give ceil(rows × epochs / rows per step) steps", () => {

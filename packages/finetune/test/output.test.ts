@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { GraftError, InterruptedError, ProblemList, UsageError } from "../src/errors.ts";
+import { GraftError, ProblemList, UsageError } from "../src/errors.ts";
 import { exitCodeOf, messageOf } from "../src/message.ts";
 import { createOutput, jsonLine } from "../src/output.ts";
 import { formatDuration, formatProgress, formatRate, Progress } from "../src/progress.ts";
@@ -40,11 +40,9 @@ describe("output", () => {
 
 describe("messages", () => {
   test("exit statuses", () => {
-    expect(
-      [new GraftError("x"), new UsageError("x"), new InterruptedError("x"), new Error("x"), "x"].map(
-        exitCodeOf,
-      ),
-    ).toEqual([1, 2, 130, 1, 1]);
+    expect([new GraftError("x"), new UsageError("x"), new Error("x"), "x"].map(exitCodeOf)).toEqual([
+      1, 2, 1, 1,
+    ]);
   });
 
   test("a message is one paragraph with a sign at its end", () => {

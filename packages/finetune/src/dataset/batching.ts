@@ -70,11 +70,6 @@ export function* trainingBatches(
   }
 }
 
-/** Every example once, in file order. */
-export function* evaluationBatches(examples: readonly Example[], batchSize = 1): Generator<Batch> {
-  for (let i = 0; i < examples.length; i += batchSize) yield makeBatch(examples.slice(i, i + batchSize));
-}
-
 /** ceil(rows × epochs / (batchSize × accumulate)). */
 export function stepsForEpochs(rows: number, epochs: number, batchSize: number, accumulate: number): number {
   // The tiny factor keeps 70 × 0.1 = 7.000000000000001 from becoming 8.

@@ -49,12 +49,6 @@ export async function searchAdapters(options: AdapterOptions): Promise<AdapterSe
   return { found, refused };
 }
 
-/** What was found and refused, one line each, for `graft doctor`. */
-export function describeSearch({ found, refused }: AdapterSearch): string[] {
-  const taken = found ? [`found ${found.name} (${found.kind}): ${found.why}`] : ["found no WebGPU adapter"];
-  return [...taken, ...refused.map(({ name, why }) => `refused ${name}: ${why}`)];
-}
-
 async function searchAll(options: AdapterOptions, refused: Refusal[]): Promise<FoundAdapter | undefined> {
   const { allowSoftware } = options;
   const system = await openSystem(allowSoftware === "only");

@@ -1,5 +1,5 @@
 export type { AdapterOptions, AdapterSearch, FoundAdapter, Refusal } from "./adapters.ts";
-export { describeSearch, findAdapter, searchAdapters } from "./adapters.ts";
+export { findAdapter, searchAdapters } from "./adapters.ts";
 
 export type { GpuGlobals } from "./gpu.ts";
 export { gpuGlobals, openGpu } from "./gpu.ts";

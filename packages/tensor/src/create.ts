@@ -40,6 +40,7 @@ export function fromArray(
       "fromArray",
       `${values.length} values do not fill shape ${show(shape)}, which has ${sizeOf(shape)}.`,
     );
+  device.checkDType("fromArray", dtype);
   return fromBits(device, encode(values, dtype), shape, { ...options, dtype });
 }
 
@@ -50,7 +51,8 @@ export function fromBits(
   shape: Shape,
   { dtype = "f32", requiresGrad = false }: TensorOptions = {},
 ): Tensor {
-  device.checkDType("fromArray", dtype);
+  device.checkDType("fromBits", dtype);
+  checkShape("fromBits", shape);
   if (values.length !== sizeOf(shape))
     throw new ShapeError(
       "fromBits",
@@ -136,6 +138,7 @@ export function arange(
 
 /** The identity matrix [n, n]. */
 export function eye(device: Device, n: number, options: TensorOptions = {}): Tensor {
+  if (!(Number.isInteger(n) && n >= 0)) throw new ShapeError("eye", `n must be a whole number, got ${n}.`);
   const values = new Float32Array(n * n);
   for (let i = 0; i < n; i++) values[i * n + i] = 1;
   return fromArray(device, values, [n, n], options);

@@ -1,4 +1,5 @@
 import {
+  addInto,
   cast,
   concat,
   copyInto,
@@ -11,6 +12,7 @@ import {
   keep,
   matmul,
   mul,
+  mulInto,
   noGrad,
   OutOfMemoryError,
   ones,
@@ -86,6 +88,18 @@ describe.each([reference, cpu, gpu] as Device[])("on $name", (device) => {
     expect([...(await y.toArray())]).toEqual([1, 2, 3]);
     y.dispose();
     expect(() => op(x)).toThrow(`${name}: a tensor [1, 3] was disposed`);
+  });
+
+  test("a change in place leaves nothing behind, also without a scope", () => {
+    using x = made();
+    using half = zeros(device, [1000], { dtype: "f16" });
+    const before = device.memory().liveBuffers;
+    copyInto(half, x);
+    addInto(half, x, 0.5);
+    copyInto(x, half);
+    copyInto(x, x);
+    mulInto(x, 2);
+    expect(device.memory().liveBuffers).toBe(before);
   });
 
   test("ops that compose others leave no handle where an inner one changes nothing", () => {

@@ -1,5 +1,6 @@
 import { isHalf } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
@@ -136,14 +137,17 @@ function apart(target: Tensor, source: Tensor): Tensor {
  * Not recorded: the target must not require a gradient, except in noGrad.
  */
 export function copyInto(target: Tensor, source: Tensor): void {
-  const values = source.dtype === target.dtype ? source : cast(source, target.dtype);
-  apply(copyOp, [target, apart(target, values)], null);
+  scope(() => {
+    apply(copyOp, [target, apart(target, cast(source, target.dtype))], null);
+  });
 }
 
 /** `target += scale · source`, in place; PyTorch's `add_`. Same shape and type. Not recorded, as `copyInto`. */
 export function addInto(target: Tensor, source: Tensor, scale = 1): void {
-  if (isHalf(target.dtype)) copyInto(target, add(target, mul(source, scale)));
-  else apply(addOp, [target, apart(target, source)], { scale });
+  scope(() => {
+    if (isHalf(target.dtype)) copyInto(target, add(target, mul(source, scale)));
+    else apply(addOp, [target, apart(target, source)], { scale });
+  });
 }
 
 /** Writes `value` into every place of `target`; PyTorch's `fill_`. Not recorded, as `copyInto`. */
@@ -153,5 +157,5 @@ export function fillInto(target: Tensor, value: number): void {
 
 /** `target *= factor`, in place; PyTorch's `mul_`. `factor` is a number or a tensor that broadcasts to the target. Not recorded, as `copyInto`. */
 export function mulInto(target: Tensor, factor: Tensor | number): void {
-  copyInto(target, mul(target, factor));
+  scope(() => copyInto(target, mul(target, factor)));
 }

@@ -1,4 +1,5 @@
 import { DTypeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { cast } from "./cast.ts";
 import { eq } from "./eq.ts";
@@ -11,13 +12,13 @@ import { sum } from "./sum.ts";
 /** True where at least one value of the bool tensor `x` over `axes` (all where undefined) is; false for none. */
 export function any(x: Tensor, axes?: number | readonly number[], options: ReduceOptions = {}): Tensor {
   checkBool("any", x);
-  return ne(sum(cast(x, "u32"), reducedAxes("any", x.shape, axes), options), 0);
+  return scope(() => ne(sum(cast(x, "u32"), reducedAxes("any", x.shape, axes), options), 0));
 }
 
 /** True where every value of the bool tensor `x` over `axes` (all where undefined) is; true for none. */
 export function all(x: Tensor, axes?: number | readonly number[], options: ReduceOptions = {}): Tensor {
   checkBool("all", x);
-  return eq(sum(cast(logicalNot(x), "u32"), reducedAxes("all", x.shape, axes), options), 0);
+  return scope(() => eq(sum(cast(logicalNot(x), "u32"), reducedAxes("all", x.shape, axes), options), 0));
 }
 
 function checkBool(who: string, x: Tensor): void {

@@ -1,4 +1,5 @@
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { type Shape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { axisOf, withDim } from "./axis.ts";
@@ -90,14 +91,16 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 1) return unchanged("concat", tensors[0]);
   // Also checks the shapes of all together, so that a message counts as the caller does.
   if (tensors.length > AT_ONCE) concatOp.infer(tensors, { axis: at });
-  let level = [...tensors];
-  while (level.length > 1) {
-    const next: Tensor[] = [];
-    for (let i = 0; i < level.length; i += AT_ONCE) {
-      const group = level.slice(i, i + AT_ONCE);
-      next.push(group.length === 1 ? group[0] : apply(concatOp, group, { axis: at })[0]);
+  return scope(() => {
+    let level = [...tensors];
+    while (level.length > 1) {
+      const next: Tensor[] = [];
+      for (let i = 0; i < level.length; i += AT_ONCE) {
+        const group = level.slice(i, i + AT_ONCE);
+        next.push(group.length === 1 ? group[0] : apply(concatOp, group, { axis: at })[0]);
+      }
+      level = next;
     }
-    level = next;
-  }
-  return level[0];
+    return level[0];
+  });
 }

@@ -2,6 +2,7 @@ import { exponentials, plainExponentials } from "../device/cpu/wasm/exponentials
 import type { View } from "../device/device.ts";
 import { computeType, type TypedArray } from "../dtype.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
@@ -230,13 +231,15 @@ export function crossEntropy(
   check(logits, targets);
   const rows = sizeOf(targets.shape);
   const classes = logits.shape[logits.shape.length - 1];
-  const [loss, , counted] = apply(
-    crossEntropyOp,
-    [inShape(logits, [rows, classes]), inShape(targets, [rows])],
-    { ignoreIndex },
-  );
-  if (reduction === "none") return inShape(loss, targets.shape);
-  return reduction === "sum" ? sum(loss) : div(sum(loss), sum(counted.detach()));
+  return scope(() => {
+    const [loss, , counted] = apply(
+      crossEntropyOp,
+      [inShape(logits, [rows, classes]), inShape(targets, [rows])],
+      { ignoreIndex },
+    );
+    if (reduction === "none") return inShape(loss, targets.shape);
+    return reduction === "sum" ? sum(loss) : div(sum(loss), sum(counted.detach()));
+  });
 }
 
 function check(logits: Tensor, targets: Tensor): void {

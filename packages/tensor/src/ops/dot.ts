@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./mul.ts";
@@ -12,12 +13,12 @@ export function dot(a: Tensor, b: Tensor): Tensor {
       "dot",
       `a and b must be vectors of one length, got a ${show(a.shape)} and b ${show(b.shape)}.`,
     );
-  return sum(mul(a, b));
+  return scope(() => sum(mul(a, b)));
 }
 
 /** `y[i, j] = a[i]·b[j]` of two vectors [n] and [m]: [n, m]. */
 export function outer(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length !== 1 || b.shape.length !== 1)
     throw new ShapeError("outer", `a and b must be vectors, got a ${show(a.shape)} and b ${show(b.shape)}.`);
-  return mul(unsqueeze(a, 1), b);
+  return scope(() => mul(unsqueeze(a, 1), b));
 }

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { inShape } from "./reshape.ts";
@@ -13,6 +14,8 @@ import { take } from "./take.ts";
 export function embedding(weight: Tensor, ids: Tensor): Tensor {
   if (weight.shape.length !== 2)
     throw new ShapeError("embedding", `weight must be [vocabulary, features], got ${show(weight.shape)}.`);
-  const rows = take(weight, ids, { who: "embedding", what: "ids", axis: 0 });
-  return inShape(rows, [...ids.shape, weight.shape[1]]);
+  return scope(() => {
+    const rows = take(weight, ids, { who: "embedding", what: "ids", axis: 0 });
+    return inShape(rows, [...ids.shape, weight.shape[1]]);
+  });
 }

@@ -1,3 +1,4 @@
+import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
 import { checkAffine, normalization } from "./normalize.ts";
@@ -18,10 +19,9 @@ const layerNormOp = normalization("layerNorm", true);
  */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
   if (weight === undefined) {
-    const unit = apply(layerNormOp, [x], { eps })[0];
-    if (bias === undefined) return unit;
+    if (bias === undefined) return apply(layerNormOp, [x], { eps })[0];
     checkAffine("layerNorm", "bias", bias, x);
-    return add(unit, bias);
+    return scope(() => add(apply(layerNormOp, [x], { eps })[0], bias));
   }
   return apply(layerNormOp, bias === undefined ? [x, weight] : [x, weight, bias], { eps })[0];
 }

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
@@ -23,6 +24,6 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       "linear",
       `bias must be [${weight.shape[0]}], the rows of weight, got ${show(bias.shape)}.`,
     );
-  const y = matmul(x, weight, { transposeB: true });
-  return bias === undefined ? y : add(y, bias);
+  if (bias === undefined) return matmul(x, weight, { transposeB: true });
+  return scope(() => add(matmul(x, weight, { transposeB: true }), bias));
 }

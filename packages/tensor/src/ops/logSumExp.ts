@@ -1,5 +1,6 @@
 import { isFloat } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
@@ -26,8 +27,10 @@ export function logSumExp(x: Tensor, axes?: number | readonly number[], options:
   const reduced = reducedAxes("logSumExp", x.shape, axes);
   if (sizeOf(reduced.map((axis) => x.shape[axis])) === 0)
     throw new ShapeError("logSumExp", `there must be at least one value, got ${show(x.shape)}.`);
-  // The result does not depend on what is taken out, so no gradient flows through it.
-  const top = clamp(max(x.detach(), reduced, { keepDim: true }), { min: -LARGEST, max: LARGEST });
-  const result = add(log(sum(exp(sub(x, top)), reduced, { keepDim: true })), top);
-  return inShape(result, reducedShape(x.shape, reduced, options.keepDim ?? false));
+  return scope(() => {
+    // The result does not depend on what is taken out, so no gradient flows through it.
+    const top = clamp(max(x.detach(), reduced, { keepDim: true }), { min: -LARGEST, max: LARGEST });
+    const result = add(log(sum(exp(sub(x, top)), reduced, { keepDim: true })), top);
+    return inShape(result, reducedShape(x.shape, reduced, options.keepDim ?? false));
+  });
 }

@@ -1,5 +1,6 @@
 import { isFloat } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { div } from "./div.ts";
@@ -21,5 +22,5 @@ export function mean(
   const count = sizeOf(reduced.map((axis) => x.shape[axis]));
   if (count === 0)
     throw new ShapeError("mean", `there must be at least one value to average, got ${show(x.shape)}.`);
-  return div(sum(x, reduced, options), count);
+  return scope(() => div(sum(x, reduced, options), count));
 }

@@ -1,5 +1,6 @@
 import { isFloat } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { eq } from "./eq.ts";
 import type { ReduceOptions } from "./overAxes.ts";
@@ -16,7 +17,9 @@ import { where } from "./where.ts";
 export function norm(x: Tensor, axes?: number | readonly number[], options: ReduceOptions = {}): Tensor {
   if (!isFloat(x.dtype))
     throw new DTypeError("norm", `x must be a float type, got ${x.dtype}. Use cast first.`);
-  const squares = sum(square(x), reducedAxes("norm", x.shape, axes), options);
-  const none = eq(squares, 0);
-  return where(none, 0, sqrt(where(none, 1, squares)));
+  return scope(() => {
+    const squares = sum(square(x), reducedAxes("norm", x.shape, axes), options);
+    const none = eq(squares, 0);
+    return where(none, 0, sqrt(where(none, 1, squares)));
+  });
 }

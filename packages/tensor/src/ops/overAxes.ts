@@ -1,3 +1,4 @@
+import { scope } from "../scope.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { permute } from "./permute.ts";
@@ -24,9 +25,9 @@ export function reduceOver(
   const reduced = reducedAxes(who, x.shape, axes);
   const shape = reducedShape(x.shape, reduced, keepDim);
   const span = spanOf(x.shape, reduced);
-  if (span !== undefined) return inShape(run(x, span), shape);
+  if (span !== undefined) return scope(() => inShape(run(x, span), shape));
   const kept = x.shape.map((_, i) => i).filter((i) => !reduced.includes(i));
   const outer = sizeOf(kept.map((i) => x.shape[i]));
   const n = sizeOf(reduced.map((i) => x.shape[i]));
-  return inShape(run(permute(x, [...kept, ...reduced]), { outer, n, inner: 1 }), shape);
+  return scope(() => inShape(run(permute(x, [...kept, ...reduced]), { outer, n, inner: 1 }), shape));
 }

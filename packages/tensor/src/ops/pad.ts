@@ -1,5 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
+import { unchanged } from "./op.ts";
 import { place } from "./window.ts";
 
 /**
@@ -20,6 +21,7 @@ export function pad(
     if (!(Number.isInteger(before) && Number.isInteger(after) && before >= 0 && after >= 0))
       throw new ShapeError("pad", `pads must be whole numbers of at least 0, got [${before}, ${after}].`);
   }
+  if (pads.every(([before, after]) => before + after === 0)) return unchanged("pad", x);
   const shape = x.shape.map((dim, i) => dim + pads[i][0] + pads[i][1]);
   return place(x, shape, { starts: pads.map(([before]) => before), steps: pads.map(() => 1) }, value);
 }

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { axisOf } from "./axis.ts";
 import { concat } from "./concat.ts";
@@ -12,5 +13,5 @@ export function roll(x: Tensor, shift: number, axis: number): Tensor {
   const size = x.shape[at];
   const cut = size === 0 ? 0 : ((-shift % size) + size) % size;
   if (cut === 0) return unchanged("roll", x);
-  return concat([slice(x, at, cut), slice(x, at, 0, cut)], at);
+  return scope(() => concat([slice(x, at, cut), slice(x, at, 0, cut)], at));
 }

@@ -1,5 +1,6 @@
 import { isFloat } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { resolveAxis, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Meta } from "./op.ts";
@@ -29,7 +30,7 @@ export function alongAxis(who: string, x: Tensor, axis: number, fn: (x: Tensor) 
   const at = resolveAxis(axis, rank);
   if (at === undefined)
     throw new ShapeError(who, `axis must be in [${-rank}, ${rank}), got ${axis} for ${show(x.shape)}.`);
-  return at === rank - 1 ? fn(x) : transpose(fn(transpose(x, at, -1)), at, -1);
+  return at === rank - 1 ? fn(x) : scope(() => transpose(fn(transpose(x, at, -1)), at, -1));
 }
 
 /** Invocations that share a row of `n` values. At most 256, the default limit of a workgroup. */

@@ -1,4 +1,5 @@
 import { DTypeError, ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
@@ -40,14 +41,16 @@ export function scaledDotProductAttention(
   const factor = scale ?? 1 / Math.sqrt(headDim);
   // The queries that share a key head lie side by side: they are one matrix with group · seq rows.
   const grouped = [batch, kvHeads, (heads / kvHeads) * seq];
-  const products = matmul(inShape(q, [...grouped, headDim]), k, { transposeB: true });
-  const scores = inShape(products, [batch, heads, seq, keys]);
-  const weights =
-    mask === undefined || mask.dtype === "bool"
-      ? maskedSoftmax(scores, mask, { scale: factor, causal })
-      : maskedSoftmax(add(mul(scores, factor), mask), undefined, { causal });
-  const y = matmul(inShape(weights, [...grouped, keys]), v);
-  return inShape(y, [batch, heads, seq, v.shape[3]]);
+  return scope(() => {
+    const products = matmul(inShape(q, [...grouped, headDim]), k, { transposeB: true });
+    const scores = inShape(products, [batch, heads, seq, keys]);
+    const weights =
+      mask === undefined || mask.dtype === "bool"
+        ? maskedSoftmax(scores, mask, { scale: factor, causal })
+        : maskedSoftmax(add(mul(scores, factor), mask), undefined, { causal });
+    const y = matmul(inShape(weights, [...grouped, keys]), v);
+    return inShape(y, [batch, heads, seq, v.shape[3]]);
+  });
 }
 
 function check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined): void {

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { resolveAxis, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { concat } from "./concat.ts";
@@ -22,8 +23,10 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
       "stack",
       `axis must be in [${-rank}, ${rank}), got ${axis} for tensors ${show(shape)}.`,
     );
-  return concat(
-    tensors.map((x) => unsqueeze(x, at)),
-    at,
+  return scope(() =>
+    concat(
+      tensors.map((x) => unsqueeze(x, at)),
+      at,
+    ),
   );
 }

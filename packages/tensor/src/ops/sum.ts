@@ -1,5 +1,6 @@
 import { computeType, isFloat } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { type Shape, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { expand } from "./expand.ts";
@@ -62,17 +63,11 @@ export function sum(
   const reduced = reducedAxes("sum", x.shape, axes);
   const shape = reducedShape(x.shape, reduced, keepDim);
   const span = spanOf(x.shape, reduced);
-  if (span !== undefined) return inShape(apply(sumOp, [x], { axes: reduced, span })[0], shape);
+  if (span !== undefined) return scope(() => inShape(apply(sumOp, [x], { axes: reduced, span })[0], shape));
   // Axes apart: bring them to the end, so that they lie side by side.
   const kept = x.shape.map((_, i) => i).filter((i) => !reduced.includes(i));
-  const moved = permute(x, [...kept, ...reduced]);
-  return inShape(
-    sum(
-      moved,
-      reduced.map((_, i) => kept.length + i),
-    ),
-    shape,
-  );
+  const last = reduced.map((_, i) => kept.length + i);
+  return scope(() => inShape(sum(permute(x, [...kept, ...reduced]), last), shape));
 }
 
 /** Sums a tensor of a broadcast shape back to the shape that was broadcast. */
@@ -82,5 +77,5 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const axes = x.shape
     .map((_, i) => i)
     .filter((i) => i < lead || (shape[i - lead] === 1 && x.shape[i] !== 1));
-  return inShape(sum(x, axes), shape);
+  return scope(() => inShape(sum(x, axes), shape));
 }

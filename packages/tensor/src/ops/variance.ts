@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { div } from "./div.ts";
@@ -28,7 +29,7 @@ export function variance(
 
 /** The square root of `variance`. Its gradient is infinite where all values are equal. */
 export function std(x: Tensor, axes?: number | readonly number[], options: VarianceOptions = {}): Tensor {
-  return sqrt(squaredSpread("std", x, axes, options));
+  return scope(() => sqrt(squaredSpread("std", x, axes, options)));
 }
 
 function squaredSpread(
@@ -44,6 +45,8 @@ function squaredSpread(
       who,
       `there must be more than ${correction} values, got ${count} in ${show(x.shape)}. Pass { correction: 0 } for a whole population.`,
     );
-  const apart = sub(x, mean(x, reduced, { keepDim: true }));
-  return div(sum(square(apart), reduced, { keepDim }), count - correction);
+  return scope(() => {
+    const apart = sub(x, mean(x, reduced, { keepDim: true }));
+    return div(sum(square(apart), reduced, { keepDim }), count - correction);
+  });
 }

@@ -1,3 +1,4 @@
+import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { fillOp } from "./fill.ts";
 import { apply, applyOn } from "./op.ts";
@@ -33,7 +34,7 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
       ? apply(right, [condition, a], { b })[0]
       : apply(both, [condition, a, b], {})[0];
   }
-  return apply(left, [condition, typeof b === "number" ? scalar(condition, b) : b], { a })[0];
+  return scope(() => apply(left, [condition, typeof b === "number" ? scalar(condition, b) : b], { a })[0]);
 }
 
 function scalar(like: Tensor, value: number): Tensor {

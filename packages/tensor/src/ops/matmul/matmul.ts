@@ -1,3 +1,4 @@
+import { scope } from "../../scope.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 import { apply, type Op } from "../op.ts";
@@ -66,19 +67,25 @@ export function matmul(
   { transposeA = false, transposeB = false }: { transposeA?: boolean; transposeB?: boolean } = {},
 ): Tensor {
   if (a.shape.length === 1) {
-    const y = matmul(reshape(a, [1, a.shape[0]]), b, { transposeB });
-    if (b.shape.length === 1) return reshape(y, []); // the product of two vectors is a number
-    return reshape(y, [...y.shape.slice(0, -2), y.shape[y.shape.length - 1]]);
+    return scope(() => {
+      const y = matmul(reshape(a, [1, a.shape[0]]), b, { transposeB });
+      if (b.shape.length === 1) return reshape(y, []); // the product of two vectors is a number
+      return reshape(y, [...y.shape.slice(0, -2), y.shape[y.shape.length - 1]]);
+    });
   }
   if (b.shape.length === 1) {
-    const y = matmul(a, reshape(b, [b.shape[0], 1]), { transposeA });
-    return reshape(y, y.shape.slice(0, -1));
+    return scope(() => {
+      const y = matmul(a, reshape(b, [b.shape[0], 1]), { transposeA });
+      return reshape(y, y.shape.slice(0, -1));
+    });
   }
   if (a.shape.length > 2 && b.shape.length === 2 && !transposeA) {
     // One matrix for every row: a batch is only more rows, and the gradient of b needs no sum over batches.
     const k = a.shape[a.shape.length - 1];
-    const y = product(reshape(a, [sizeOf(a.shape.slice(0, -1)), k]), b, false, transposeB);
-    return reshape(y, [...a.shape.slice(0, -1), y.shape[1]]);
+    return scope(() => {
+      const y = product(reshape(a, [sizeOf(a.shape.slice(0, -1)), k]), b, false, transposeB);
+      return reshape(y, [...a.shape.slice(0, -1), y.shape[1]]);
+    });
   }
   return product(a, b, transposeA, transposeB);
 }

@@ -1,4 +1,4 @@
-import { add, div, keep, minimum, mul, noGrad, scope, sqrt, square, sum, type Tensor } from "@graft/tensor";
+import { add, div, keep, minimum, mul, noGrad, scope, sqrt, sumOfSquares, type Tensor } from "@graft/tensor";
 import type { Parameter } from "../parameter.ts";
 
 /**
@@ -8,7 +8,7 @@ import type { Parameter } from "../parameter.ts";
 export function gradNorm(parameters: readonly Parameter[]): Tensor {
   return noGrad(() =>
     scope(() => {
-      const squares = parameters.flatMap(({ grad }) => (grad === undefined ? [] : [sum(square(grad))]));
+      const squares = parameters.flatMap(({ grad }) => (grad === undefined ? [] : [sumOfSquares(grad)]));
       if (squares.length === 0)
         throw new RangeError("gradNorm: no parameter has a gradient. Was backward called?");
       return sqrt(squares.reduce((a, b) => add(a, b)));

@@ -1,5 +1,6 @@
 // For packages that add ops of their own.
-export type { Binding, GpuInfo, Kernel } from "./ops/kernel.ts";
+export { everyStep } from "./compile/live.ts";
+export type { Binding, GpuInfo, Kernel, Param } from "./ops/kernel.ts";
 export { matmulBy } from "./ops/matmul/matmul.ts";
 export type { TileClass } from "./ops/matmul/tiles.ts";
 export {
@@ -10,6 +11,7 @@ export {
   type GradientContext,
   type Meta,
   type Op,
+  type Together,
 } from "./ops/op.ts";
 export { type Expr, e } from "./ops/pointwise/expr.ts";
 export { type PointwiseSpec, pointwise } from "./ops/pointwise/pointwise.ts";

@@ -1,7 +1,7 @@
 import type { View } from "../device/device.ts";
 import { isHalf } from "../dtype.ts";
 import { sizeOf } from "../shape.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, Param } from "./kernel.ts";
 
 /** The type in which `denseKernel` handles values: f16 and bf16 as their 16 bits. */
 export function movedType(dtype: View["dtype"]): string {
@@ -22,7 +22,7 @@ export function denseKernel(
   spec: {
     key: string;
     inputs: readonly { readonly name: string; readonly view: View }[];
-    params: readonly (readonly [name: string, type: "u32" | "i32" | "f32", value: number])[];
+    params: readonly Param[];
     declare: () => string;
   },
 ): Kernel {

@@ -23,6 +23,12 @@ export interface Binding {
 }
 
 /**
+ * A number that a kernel reads. Where it is a function it is asked for each time the kernel is queued, also when a compiled
+ * step is replayed: for what changes from step to step (learning rate, keys, lengths).
+ */
+export type Param = readonly [name: string, type: "u32" | "i32" | "f32", value: number | (() => number)];
+
+/**
  * One dispatch. The device declares the bindings and, for each binding `x`,
  * `x_at(i)` (reads value i, widened to f32 from f16 and bf16; bool as WGSL's bool) and `x_put(i, value)` for what may be
  * written, with the view's offset added, and `P`, the params. Written f16 and bf16 are `x_word(w, low, high)`, where the
@@ -33,7 +39,7 @@ export interface Kernel {
   /** Names the code: two kernels of an op with the same key, types of bindings and params have the same code. */
   readonly key: string;
   readonly bindings: readonly Binding[];
-  readonly params?: readonly (readonly [name: string, type: "u32" | "i32" | "f32", value: number])[];
+  readonly params?: readonly Param[];
   /**
    * "element": one invocation for each of `count` values; `i` is its number.
    * "group": one workgroup of `lanes` invocations for each of `count` items; `group` and `lane` are given.

@@ -36,6 +36,9 @@ export interface GradientContext<A> {
   readonly needs: readonly boolean[];
 }
 
+/** Inputs or outputs of an op, by number. */
+export type Together = { readonly inputs: readonly number[] } | { readonly outputs: readonly number[] };
+
 /** All that there is to know of one op. Outside of this record no file names it. */
 export interface Op<A> {
   readonly name: string;
@@ -66,6 +69,12 @@ export interface Op<A> {
 
   /** Inputs that the op changes in place. Such an op has no gradient. */
   readonly mutates?: readonly number[];
+
+  /**
+   * Values that the kernels can treat as one where they lie side by side in one buffer, in this order: a compiled step
+   * places them so where it can. Without it nothing changes but the number of dispatches.
+   */
+  together?(inputs: readonly Meta[], attrs: A): readonly Together[];
 
   /** True where kernels move 16-bit values without looking at them, so that f16 and bf16 come as bits. */
   readonly raw?: boolean;

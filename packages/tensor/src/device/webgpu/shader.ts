@@ -17,8 +17,9 @@ export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32A
   for (const { view, as } of kernel.bindings) words[at++] = as === "vec4" ? view.offset / 4 : view.offset;
   words[at++] = kernel.count;
   for (const [, type, value] of kernel.params ?? []) {
-    if (type === "f32") floats[at++] = value;
-    else words[at++] = value;
+    const now = typeof value === "function" ? value() : value;
+    if (type === "f32") floats[at++] = now;
+    else words[at++] = now;
   }
 }
 

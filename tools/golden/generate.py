@@ -18,6 +18,7 @@ FIXTURES = {
     "ops": "ops",
     "optimizers": "optimizers",
     "quant": "quant",
+    "quant_models": "quant_models",
     "matching": "matching",
     "smollm2": "smollm2",
 }

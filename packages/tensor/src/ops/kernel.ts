@@ -18,7 +18,7 @@ export interface Binding {
   readonly name: string;
   readonly view: View;
   readonly access: "read" | "write" | "update";
-  /** Bound as vec4s, for f32 views whose offset is a multiple of 4. */
+  /** Read (or written, but for f16 and bf16) four values at once, for views whose offset is a multiple of 4. */
   readonly as?: "vec4";
 }
 

@@ -64,7 +64,7 @@ export function gridOf(kernel: Kernel): [number, number] {
 }
 
 function declareBinding({ name, view: { dtype }, access, as }: Binding, index: number): string {
-  if (as === "vec4") return declareVec4(name, access, index);
+  if (as === "vec4") return declareVec4(name, dtype, access, index);
   const stored = storedType(dtype);
   const mode = access === "read" ? "read" : "read_write";
   const lines = [`@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<${stored}>;`];
@@ -73,14 +73,23 @@ function declareBinding({ name, view: { dtype }, access, as }: Binding, index: n
   return lines.join("\n");
 }
 
-function declareVec4(name: string, access: Binding["access"], index: number): string {
+function declareVec4(name: string, dtype: DType, access: Binding["access"], index: number): string {
   const mode = access === "read" ? "read" : "read_write";
+  const stored = storedType(dtype);
   const at = `${name}_buf[i + P.${name}_off]`;
+  if (isHalf(dtype)) {
+    const wide =
+      dtype === "f16"
+        ? "vec4f(unpack2x16float(w.x), unpack2x16float(w.y))"
+        : "bitcast<vec4f>(vec4u(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u))";
+    return `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec2u>;
+fn ${name}_at4(i: u32) -> vec4f { let w = ${at}; return ${wide}; }`;
+  }
   const lines = [
-    `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec4f>;`,
-    `fn ${name}_at4(i: u32) -> vec4f { return ${at}; }`,
+    `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec4<${stored}>>;`,
+    `fn ${name}_at4(i: u32) -> vec4<${stored}> { return ${at}; }`,
   ];
-  if (access !== "read") lines.push(`fn ${name}_put4(i: u32, v: vec4f) { ${at} = v; }`);
+  if (access !== "read") lines.push(`fn ${name}_put4(i: u32, v: vec4<${stored}>) { ${at} = v; }`);
   return lines.join("\n");
 }
 

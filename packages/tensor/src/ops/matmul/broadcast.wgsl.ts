@@ -7,13 +7,16 @@ import {
   declareOperand,
   isRagged,
   keyOf,
+  loadOf,
   type Operand,
   operandsOf,
   productParams,
   range,
+  startOf,
   tileOfGroup,
 } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
+import type { Source } from "./reader.ts";
 
 /**
  * For adapters that run a subgroup as the lanes of one vector on a CPU: there a load costs one scalar load for each lane and
@@ -21,11 +24,11 @@ import type { MatmulPlan } from "./plan.ts";
  * loaded spread over the lanes, four values each, and a is broadcast out of registers. One workgroup is one subgroup; a
  * lane holds `rows` × 4 sums. `size`: lanes of a subgroup, a multiple of 4.
  */
-export function broadcastKernel(plan: MatmulPlan, a: View, b: View, y: View, size: number): Kernel {
+export function broadcastKernel(plan: MatmulPlan, a: Source, b: Source, y: View, size: number): Kernel {
   const { m, n } = plan;
   const rows = m <= 1 ? 1 : m <= 8 ? 8 : 16;
   const columns = 4 * size;
-  const operands = operandsOf(plan, a, b);
+  const operands = operandsOf(plan, a, b, size);
   const [opA, opB] = operands;
   const ragged = isRagged(operands);
   const wide = opB.along === "lines" && n % 4 === 0 && y.offset % 4 === 0;
@@ -38,8 +41,8 @@ export function broadcastKernel(plan: MatmulPlan, a: View, b: View, y: View, siz
     subgroups: true,
     count: tilesM * tilesN * sizeOf(plan.batch),
     bindings: [
-      opA.binding,
-      opB.binding,
+      ...opA.reader.bindings,
+      ...opB.reader.bindings,
       { name: "y", view: y, access: "write", as: wide ? "vec4" : undefined },
     ],
     params: [...productParams(plan, operands), ["tiles_m", "u32", tilesM], ["tiles_n", "u32", tilesN]],
@@ -48,7 +51,7 @@ export function broadcastKernel(plan: MatmulPlan, a: View, b: View, y: View, siz
       const left = broadcastSide(opA, rows, size);
       const right = laneSide(opB, size);
       return `${tileOfGroup}
-  ${batchStart(plan)}
+  ${batchStart(plan, operands)}
   let row = tile_m * ${rows}u;
   let column = tile_n * ${columns}u;
   ${left.starts}
@@ -88,16 +91,18 @@ interface BroadcastSide {
   use(r: number, each: (c: number, value: string) => string): string;
 }
 
-function broadcastSide({ along }: Operand, rows: number, size: number): BroadcastSide {
+function broadcastSide(operand: Operand, rows: number, size: number): BroadcastSide {
   const blocks = range(Math.ceil(rows / size));
-  if (along === "k") {
+  if (operand.along === "k") {
     // Only lanes that hold a row load: an idle lane costs nothing.
     const load = (i: number) =>
       rows < size
-        ? `var a${i} = vec4f(); if (sub < ${rows}u) { a${i} = a_load(a_from${i}, p); }`
-        : `let a${i} = a_load(a_from${i}, p);`;
+        ? `var a${i} = vec4f(); if (sub < ${rows}u) { a${i} = ${loadOf(operand, `a_from${i}`, "p")}; }`
+        : `let a${i} = ${loadOf(operand, `a_from${i}`, "p")};`;
     return {
-      starts: blocks.map((i) => `let a_from${i} = a0 + a_start(row + ${i * size}u + sub);`).join(" "),
+      starts: blocks
+        .map((i) => `let a_from${i} = ${startOf(operand, `row + ${i * size}u + sub`)};`)
+        .join(" "),
       loads: blocks.map(load).join(" "),
       use: (r, each) =>
         `{ let t = subgroupBroadcast(a${Math.floor(r / size)}, ${r % size}u); ${range(4)
@@ -109,9 +114,9 @@ function broadcastSide({ along }: Operand, rows: number, size: number): Broadcas
   const quarter = size / 4;
   return {
     starts: `let a_step = sub / ${quarter}u; ${blocks
-      .map((i) => `let a_from${i} = a0 + a_start(row + ${i * size}u + sub % ${quarter}u * 4u);`)
+      .map((i) => `let a_from${i} = ${startOf(operand, `row + ${i * size}u + sub % ${quarter}u * 4u`)};`)
       .join(" ")}`,
-    loads: blocks.map((i) => `let a${i} = a_load(a_from${i}, p + a_step);`).join(" "),
+    loads: blocks.map((i) => `let a${i} = ${loadOf(operand, `a_from${i}`, "p + a_step")};`).join(" "),
     use: (r, each) =>
       range(4)
         .map((c) => {
@@ -130,22 +135,22 @@ interface LaneSide {
   value(c: number, j: number): string;
 }
 
-function laneSide({ along }: Operand, size: number): LaneSide {
-  if (along === "k") {
+function laneSide(operand: Operand, size: number): LaneSide {
+  if (operand.along === "k") {
     return {
       starts: range(4)
-        .map((j) => `let b_from${j} = b0 + b_start(column + ${j * size}u + sub);`)
+        .map((j) => `let b_from${j} = ${startOf(operand, `column + ${j * size}u + sub`)};`)
         .join(" "),
       loads: range(4)
-        .map((j) => `let b${j} = b_load(b_from${j}, p);`)
+        .map((j) => `let b${j} = ${loadOf(operand, `b_from${j}`, "p")};`)
         .join(" "),
       value: (c, j) => `b${j}[${c}]`,
     };
   }
   return {
-    starts: "let b_from = b0 + b_start(column + sub * 4u);",
+    starts: `let b_from = ${startOf(operand, "column + sub * 4u")};`,
     loads: range(4)
-      .map((c) => `let b${c} = b_load(b_from, p + ${c}u);`)
+      .map((c) => `let b${c} = ${loadOf(operand, "b_from", `p + ${c}u`)};`)
       .join(" "),
     value: (c, j) => `b${c}[${j}]`,
   };

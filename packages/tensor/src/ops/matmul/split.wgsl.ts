@@ -6,12 +6,15 @@ import {
   batchStart,
   declareOperand,
   keyOf,
+  loadOf,
   operandsOf,
   productParams,
   range,
+  startOf,
   tileOfGroup,
 } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
+import type { Source } from "./reader.ts";
 
 const LANES = 64;
 const COLUMNS = 4;
@@ -23,9 +26,10 @@ export const isSplittable = ({ m, aCol, bRow }: MatmulPlan): boolean => m <= 8 &
  * For few rows: a workgroup makes four columns of all rows, its lanes share k between them, and their sums are added in a
  * tree of fixed order.
  */
-export function splitKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel {
+export function splitKernel(plan: MatmulPlan, a: Source, b: Source, y: View): Kernel {
   const rows = plan.m <= 1 ? 1 : plan.m <= 2 ? 2 : plan.m <= 4 ? 4 : 8;
   const operands = operandsOf(plan, a, b);
+  const [opA, opB] = operands;
   const tilesN = Math.ceil(plan.n / COLUMNS);
   const R = range(rows);
   const C = range(COLUMNS);
@@ -34,19 +38,19 @@ export function splitKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel
     over: "group",
     lanes: LANES,
     count: tilesN * sizeOf(plan.batch),
-    bindings: [operands[0].binding, operands[1].binding, { name: "y", view: y, access: "write" }],
+    bindings: [...opA.reader.bindings, ...opB.reader.bindings, { name: "y", view: y, access: "write" }],
     params: [...productParams(plan, operands), ["tiles_m", "u32", 1], ["tiles_n", "u32", tilesN]],
     declare: () => `${operands.map((operand) => declareOperand(operand, true)).join("\n")}
 var<workgroup> sums: array<vec4f, ${rows * LANES}>;`,
     main: () => `${tileOfGroup}
-  ${batchStart(plan)}
+  ${batchStart(plan, operands)}
   let column = tile_n * ${COLUMNS}u;
-  ${R.map((r) => `let a_from${r} = a0 + a_start(tile_m + ${r}u);`).join(" ")}
-  ${C.map((c) => `let b_from${c} = b0 + b_start(column + ${c}u);`).join(" ")}
+  ${R.map((r) => `let a_from${r} = ${startOf(opA, `tile_m + ${r}u`)};`).join(" ")}
+  ${C.map((c) => `let b_from${c} = ${startOf(opB, `column + ${c}u`)};`).join(" ")}
   ${R.map((r) => `var y${r} = vec4f();`).join(" ")}
   for (var p = lane * 4u; p < P.k; p += ${LANES * 4}u) {
-    ${C.map((c) => `let b${c + 1} = b_load(b_from${c}, p);`).join(" ")}
-    ${R.map((r) => `{ let v = a_load(a_from${r}, p); y${r} += vec4f(${C.map((c) => `dot(v, b${c + 1})`).join(", ")}); }`).join("\n    ")}
+    ${C.map((c) => `let b${c + 1} = ${loadOf(opB, `b_from${c}`, "p")};`).join(" ")}
+    ${R.map((r) => `{ let v = ${loadOf(opA, `a_from${r}`, "p")}; y${r} += vec4f(${C.map((c) => `dot(v, b${c + 1})`).join(", ")}); }`).join("\n    ")}
   }
   ${R.map((r) => `sums[${r * LANES}u + lane] = y${r};`).join(" ")}
   workgroupBarrier();

@@ -1,7 +1,8 @@
 import type { View } from "../../device/device.ts";
 import { sizeOf } from "../../shape.ts";
-import type { Kernel } from "../kernel.ts";
+import type { Kernel, Param } from "../kernel.ts";
 import type { MatmulPlan } from "./plan.ts";
+import { type Source, storedOf } from "./reader.ts";
 
 /** Invocations of a workgroup as a square of SIDE × SIDE. */
 const SIDE = 8;
@@ -11,7 +12,7 @@ const SIDE = 8;
  * straight from their buffers by strides, so that one kernel serves every layout. Rows and columns beyond the edge read
  * the last one and are not written.
  */
-export function tiledKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel {
+export function tiledKernel(plan: MatmulPlan, a: Source, b: Source, y: View): Kernel {
   const { m, n, k, batch, batchStridesA, batchStridesB } = plan;
   const rows = m >= 8 * SIDE ? 8 : m > 8 ? 4 : 1;
   const columns = n > 16 ? 4 : 1;
@@ -19,7 +20,8 @@ export function tiledKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel
   const tilesN = Math.ceil(n / (SIDE * columns));
   const R = [...Array(rows).keys()];
   const C = [...Array(columns).keys()];
-  const params: [string, "u32", number][] = [
+  const readers = [storedOf(a).read("a", false, 0), storedOf(b).read("b", false, 0)];
+  const params: Param[] = [
     ["m", "u32", m],
     ["n", "u32", n],
     ["k", "u32", k],
@@ -37,18 +39,16 @@ export function tiledKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel
       [`sb${axis}`, "u32", batchStridesB[axis]],
     );
   }
+  for (const reader of readers) params.push(...(reader.params ?? []));
   return {
-    key: `tiled${rows}x${columns}b${batch.length}`,
+    key: `tiled${rows}x${columns}${readers.map(({ key }) => key).join("")}b${batch.length}`,
     over: "group",
     lanes: SIDE * SIDE,
     count: tilesM * tilesN * sizeOf(batch),
-    bindings: [
-      { name: "a", view: a, access: "read" },
-      { name: "b", view: b, access: "read" },
-      { name: "y", view: y, access: "write" },
-    ],
+    bindings: [...readers.flatMap(({ bindings }) => bindings), { name: "y", view: y, access: "write" }],
     params,
-    main: () => `let tile_m = group % P.tiles_m;
+    declare: () => readers.map((reader) => reader.declare()).join("\n"),
+    main: () => `${readers.map(({ setup = "" }) => setup).join("")}let tile_m = group % P.tiles_m;
   let tile_n = (group / P.tiles_m) % P.tiles_n;
   let matrix = group / (P.tiles_m * P.tiles_n);
   var a0 = 0u; var b0 = 0u; var rest = matrix;

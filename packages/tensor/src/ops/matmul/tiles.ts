@@ -2,6 +2,7 @@ import type { View } from "../../device/device.ts";
 import type { GpuInfo, Kernel } from "../kernel.ts";
 import { broadcastKernel } from "./broadcast.wgsl.ts";
 import type { MatmulPlan } from "./plan.ts";
+import type { Source } from "./reader.ts";
 import { isSplittable, splitKernel } from "./split.wgsl.ts";
 import { tiledKernel } from "./tiled.wgsl.ts";
 import { workgroupKernel } from "./workgroup.wgsl.ts";
@@ -15,7 +16,7 @@ interface Tile {
   takes(plan: MatmulPlan, gpu: GpuInfo): boolean;
   /** Whether it is the one to choose, where the ones before it were not. */
   suits(plan: MatmulPlan, gpu: GpuInfo): boolean;
-  kernel(plan: MatmulPlan, a: View, b: View, y: View, gpu: GpuInfo): Kernel;
+  kernel(plan: MatmulPlan, a: Source, b: Source, y: View, gpu: GpuInfo): Kernel;
 }
 
 /** Below so many multiplications a product costs no more than its dispatch, and is not worth a pipeline of its own. */
@@ -56,11 +57,11 @@ export function tilesFor(plan: MatmulPlan, gpu: GpuInfo): TileClass[] {
   return [...new Set([...chosen, ...able])].map(({ name }) => name);
 }
 
-/** The kernel of a product, by the class that the table chooses, or by `forced` where that can compute it. */
+/** The kernel of a product of tensors or packed matrices, by the class that the table chooses, or by `forced` where that can compute it. */
 export function matmulKernel(
   plan: MatmulPlan,
-  a: View,
-  b: View,
+  a: Source,
+  b: Source,
   y: View,
   gpu: GpuInfo,
   forced?: TileClass,

@@ -6,13 +6,16 @@ import {
   batchStart,
   declareOperand,
   keyOf,
+  loadOf,
   type Operand,
   operandsOf,
   productParams,
   range,
+  startOf,
   tileOfGroup,
 } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
+import type { Source } from "./reader.ts";
 
 /** Steps of k that are staged at once. */
 const DEPTH = 16;
@@ -23,7 +26,7 @@ const FEW_TILES = 64;
  * For GPUs: tiles of 4·side × 4·side through memory of the workgroup, side² lanes with 4 × 4 sums each. Operands keep their
  * orientation when they are staged, as vec4s; in both, 8 loads from shared memory serve 64 multiplications. At most 256 lanes and 10 KB.
  */
-export function workgroupKernel(plan: MatmulPlan, a: View, b: View, y: View): Kernel {
+export function workgroupKernel(plan: MatmulPlan, a: Source, b: Source, y: View): Kernel {
   const { m, n } = plan;
   const matrices = sizeOf(plan.batch);
   const side = Math.ceil(m / 64) * Math.ceil(n / 64) * matrices < FEW_TILES ? 8 : 16;
@@ -39,12 +42,12 @@ export function workgroupKernel(plan: MatmulPlan, a: View, b: View, y: View): Ke
     over: "group",
     lanes: side * side,
     count: tilesM * tilesN * matrices,
-    bindings: [opA.binding, opB.binding, { name: "y", view: y, access: "write" }],
+    bindings: [...opA.reader.bindings, ...opB.reader.bindings, { name: "y", view: y, access: "write" }],
     params: [...productParams(plan, operands), ["tiles_m", "u32", tilesM], ["tiles_n", "u32", tilesN]],
     declare: () =>
       [...operands.map((operand) => declareOperand(operand, true)), left.memory, right.memory].join("\n"),
     main: () => `${tileOfGroup}
-  ${batchStart(plan)}
+  ${batchStart(plan, operands)}
   let ty = lane / ${side}u;
   let tx = lane % ${side}u;
   ${range(4)
@@ -104,7 +107,8 @@ interface Staged {
 }
 
 // A row in shared memory is one vec4 longer than its contents, so that neighbouring rows begin in other banks.
-function staged({ name, along }: Operand, side: number, tile: string, mine: string): Staged {
+function staged(operand: Operand, side: number, tile: string, mine: string): Staged {
+  const { name, along } = operand;
   const slots = range(DEPTH / side);
   const perRow = along === "k" ? DEPTH / 4 : side;
   const rows = along === "k" ? 4 * side : DEPTH;
@@ -114,7 +118,7 @@ function staged({ name, along }: Operand, side: number, tile: string, mine: stri
   const put = (s: number, value: string) =>
     `${name}_tile[${slot(s)} / ${perRow}u * ${perRow + 1}u + ${slot(s)} % ${perRow}u] = ${value};`;
   const start = (s: number, line: string) =>
-    `let ${name}_from${s} = ${name}0 + ${name}_start(${first} + ${line});`;
+    `let ${name}_from${s} = ${startOf(operand, `${first} + ${line}`)};`;
   if (along === "k") {
     // Lines of b are spread, so that the lanes of a row of the tile read neighbouring ones.
     const line = (i: number) => (name === "b" ? `${mine} + ${i * side}u` : `${mine} * 4u + ${i}u`);
@@ -122,7 +126,7 @@ function staged({ name, along }: Operand, side: number, tile: string, mine: stri
       memory,
       starts: slots.map((s) => start(s, `${slot(s)} / ${perRow}u`)).join(" "),
       stage: slots
-        .map((s) => put(s, `${name}_load(${name}_from${s}, p + ${slot(s)} % ${perRow}u * 4u)`))
+        .map((s) => put(s, loadOf(operand, `${name}_from${s}`, `p + ${slot(s)} % ${perRow}u * 4u`)))
         .join(" "),
       loads: range(4)
         .map((i) => `let ${name}${i + 1} = ${name}_tile[(${line(i)}) * ${perRow + 1}u + q];`)
@@ -134,7 +138,9 @@ function staged({ name, along }: Operand, side: number, tile: string, mine: stri
   return {
     memory,
     starts: slots.map((s) => start(s, `${slot(s)} % ${perRow}u * 4u`)).join(" "),
-    stage: slots.map((s) => put(s, `${name}_load(${name}_from${s}, p + ${slot(s)} / ${perRow}u)`)).join(" "),
+    stage: slots
+      .map((s) => put(s, loadOf(operand, `${name}_from${s}`, `p + ${slot(s)} / ${perRow}u`)))
+      .join(" "),
     loads: range(4)
       .map((kk) => `let ${name}${kk + 1} = ${name}_tile[(q * 4u + ${kk}u) * ${perRow + 1}u + ${mine}];`)
       .join(" "),

@@ -76,7 +76,7 @@ export class RaceDevice extends CpuDevice {
     if (kernel.over !== "group" || kernel.count === 0 || this.seen.has(key)) return;
     const data = kernel.bindings.map(({ view }) => buffers.get(view.storage));
     if (!data.every((array) => array !== undefined)) return;
-    const code = moduleText(kernel);
+    const code = moduleText(kernel, "immediate");
     if (code.includes(UNKNOWN)) return;
     const touched = data.reduce((all, array) => all + array.length, 0);
     if (touched > (code.includes("var<workgroup>") ? MOST.sharing : MOST.alone)) {
@@ -87,12 +87,11 @@ export class RaceDevice extends CpuDevice {
     const floats = new Float32Array(paramWords(kernel));
     const params = new Uint32Array(floats.buffer);
     writeParams(kernel, floats, params, 0);
-    const uniform = kernel.bindings.length;
     this.seen.set(key, name);
     const found = this.#interpret(name, code, {
       workgroups: [1, 1, 1],
-      buffers: { ...Object.fromEntries(data.entries()), [uniform]: params },
-      uniforms: [uniform],
+      buffers: Object.fromEntries(data.entries()),
+      immediates: params,
     });
     this.races.push(...found.map((race) => `${name}: ${race}\n${code}`));
   }

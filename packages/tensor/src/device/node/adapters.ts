@@ -19,6 +19,8 @@ export type FoundAdapter = {
   readonly adapter: GPUAdapter;
   readonly kind: "gpu" | "software";
   readonly name: string;
+  /** Parts of WGSL that its compiler knows. */
+  readonly language: ReadonlySet<string>;
   readonly why: string;
   readonly refused: readonly Refusal[];
 };
@@ -76,7 +78,7 @@ async function openForced(forced: Forced, refused: Refusal[]): Promise<FoundAdap
   if (forced === "swiftshader") return takeSwiftShader(why, refused);
   const gpu = await openGpu([`backend=${forced}`]);
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter) return { ...identify(adapter), why, refused };
+  if (adapter) return { ...identify(gpu, adapter), why, refused };
   refused.push({ name: forced, why: await systemHint() });
   return undefined;
 }
@@ -85,11 +87,11 @@ async function openSystem(software: boolean): Promise<Identified | undefined> {
   const gpu = await openGpu([]);
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
-  const best = identify(adapter);
+  const best = identify(gpu, adapter);
   if (!software || best.kind === "software") return best;
   // Only a second request may be this narrow: as the first, it keeps Dawn from seeing lavapipe at all.
   const fallback = await gpu.requestAdapter({ forceFallbackAdapter: true });
-  return fallback ? identify(fallback) : best;
+  return fallback ? identify(gpu, fallback) : best;
 }
 
 async function takeSwiftShader(why: string, refused: Refusal[]): Promise<FoundAdapter | undefined> {
@@ -99,23 +101,23 @@ async function takeSwiftShader(why: string, refused: Refusal[]): Promise<FoundAd
     return undefined;
   }
   const adapter = await opened.gpu.requestAdapter();
-  if (adapter) return { ...identify(adapter), why, refused };
+  if (adapter) return { ...identify(opened.gpu, adapter), why, refused };
   refused.push({ name: "SwiftShader", why: "it was unpacked, but Dawn could not open it" });
   return undefined;
 }
 
-type Identified = { adapter: GPUAdapter; kind: "gpu" | "software"; name: string };
+type Identified = Pick<FoundAdapter, "adapter" | "kind" | "name" | "language">;
 
 // Some software adapters do not call themselves a fallback (WARP on Windows, Dawn's null backend), so their names
 // are looked at too.
 const softwareNames = /llvmpipe|lavapipe|swiftshader|basic render|softpipe|null-backend/i;
 
-function identify(adapter: GPUAdapter): Identified {
+function identify(gpu: GPU, adapter: GPUAdapter): Identified {
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
   const name = description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
   const words = [vendor, architecture, device, description].join(" ");
   const software = isFallbackAdapter || softwareNames.test(words);
-  return { adapter, kind: software ? "software" : "gpu", name };
+  return { adapter, kind: software ? "software" : "gpu", name, language: gpu.wgslLanguageFeatures };
 }
 
 function forcedAdapter(): Forced | undefined {

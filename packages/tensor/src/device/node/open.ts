@@ -22,5 +22,5 @@ export async function openFound(
   found: FoundAdapter,
   options: Omit<GpuOptions, "settle"> = {},
 ): Promise<GpuDevice> {
-  return openOn(found.adapter, found.name, { ...options, settle });
+  return openOn(found.adapter, found.name, { ...options, settle }, found.language);
 }

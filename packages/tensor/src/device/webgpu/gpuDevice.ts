@@ -5,9 +5,10 @@ import type { Op } from "../../ops/op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Counters, Device, MemoryInfo, View } from "../device.ts";
 import { Storage } from "../storage.ts";
+import { Dispatch, SLOT } from "./dispatch.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
-import { gridOf, paramWords, writeParams } from "./shader.ts";
+import { warmUp } from "./warm.ts";
 
 export interface GpuOptions {
   /** Bytes that tensors may take. Default: no limit of ours. */
@@ -18,6 +19,14 @@ export interface GpuOptions {
   features?: readonly string[];
   /** "default": WebGPU's default limits, as any device must have. "adapter" (default): the adapter's buffer sizes. */
   limits?: "adapter" | "default";
+  /** Whether params may go with the dispatch instead of through a buffer. Default: where the device can. */
+  immediates?: boolean;
+}
+
+/** What a profiler puts between ops and the GPU. */
+export interface Watcher {
+  /** Called for each dispatch, which then gets a pass of its own, with this descriptor. */
+  dispatched(dispatch: Dispatch): GPUComputePassDescriptor;
 }
 
 class GpuStorage extends Storage {
@@ -31,8 +40,7 @@ class GpuStorage extends Storage {
 
 /** Dispatches after which the recorded work is submitted, so that the GPU starts while JavaScript goes on. */
 const FLUSH_EVERY = 128;
-/** Bytes of the ring of params; a slot is one dynamic offset, 256 bytes. */
-const SLOT = 256;
+/** Slots of params that are not immediates, in one buffer between two submits. */
 const SLOTS = FLUSH_EVERY;
 
 /** Tensors on a GPU through WebGPU: Dawn in Node, the browser's own in a page. */
@@ -52,12 +60,14 @@ export class GpuDevice implements Device {
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #settle: <T>(promise: Promise<T>) => Promise<T>;
+  /** Sees every dispatch while it is set. */
+  watcher: Watcher | undefined;
   /** What generators of kernels know of the adapter. */
   readonly info: GpuInfo;
   readonly #ring: GPUBuffer;
-  readonly #slots = new ArrayBuffer(SLOT * SLOTS);
-  readonly #slotWords = new Uint32Array(this.#slots);
-  readonly #slotFloats = new Float32Array(this.#slots);
+  readonly #ringGroup: GPUBindGroup;
+  readonly #slots = new Uint32Array((SLOT / 4) * SLOTS);
+  #usedSlots = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
@@ -71,9 +81,10 @@ export class GpuDevice implements Device {
     this.#settle = options.settle ?? ((promise) => promise);
     const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
     this.#pool = new BufferPool(gpu, this.counters, maxBytes, () => this.flush());
-    this.#pipelines = new PipelineCache(gpu, this.counters);
+    this.#pipelines = new PipelineCache(gpu, this.counters, options.immediates ?? false);
     // UNIFORM | COPY_DST
     this.#ring = gpu.createBuffer({ size: SLOT * SLOTS, usage: 0x40 | 0x08 });
+    this.#ringGroup = this.slotGroup(this.#ring);
     const subgroups = gpu.features.has("subgroups");
     const { subgroupMinSize = 0, subgroupMaxSize = 0, isFallbackAdapter = false } = adapter ?? {};
     this.info = {
@@ -162,25 +173,70 @@ export class GpuDevice implements Device {
   }
 
   #dispatch(op: string, kernel: Kernel): void {
-    if (paramWords(kernel) * 4 > SLOT)
-      throw internal(`${op} has ${paramWords(kernel)} params, at most ${SLOT / 4} fit`);
-    if (this.#pending === SLOTS) this.flush();
-    const slot = this.#pending++;
-    writeParams(kernel, this.#slotFloats, this.#slotWords, (slot * SLOT) / 4);
-    const { pipeline, layout } = this.#pipelines.get(op, kernel);
-    const entries: GPUBindGroupEntry[] = kernel.bindings.map(({ view }, binding) => ({
-      binding,
-      resource: { buffer: bufferOf(view.storage) },
-    }));
-    entries.push({ binding: kernel.bindings.length, resource: { buffer: this.#ring, size: SLOT } });
-    const group = this.gpu.createBindGroup({ layout, entries });
+    const dispatch = this.prepare(op, kernel);
+    const group = this.bindGroup(dispatch);
+    if (dispatch.mode === "immediate") dispatch.encode(this.pass(dispatch), group);
+    else {
+      const offset = SLOT * this.#usedSlots++;
+      this.#slots.set(dispatch.words, offset / 4);
+      dispatch.encode(this.pass(dispatch), group, this.#ringGroup, offset);
+    }
+    this.countDispatch();
+  }
+
+  /** The pipeline, params and grid of a kernel. Throws where the device was lost. */
+  prepare(op: string, kernel: Kernel): Dispatch {
+    const { pipeline, layout, mode } = this.#pipelines.get(op, kernel);
+    const dispatch = new Dispatch(op, kernel, pipeline, layout, mode);
+    if (dispatch.words.byteLength > SLOT)
+      throw internal(`${op} has ${dispatch.words.length} params, at most ${SLOT / 4} fit`);
+    return dispatch;
+  }
+
+  /** Group 0 of a dispatch: the whole buffers of its kernel's bindings, or of other storages in their order. */
+  bindGroup(
+    { kernel, layout }: Dispatch,
+    storages: readonly Storage[] = kernel.bindings.map(({ view }) => view.storage),
+  ): GPUBindGroup {
     this.counters.bindGroupsCreated++;
+    return this.gpu.createBindGroup({
+      layout,
+      entries: storages.map((storage, binding) => ({ binding, resource: { buffer: bufferOf(storage) } })),
+    });
+  }
+
+  /** Group 1 of dispatches whose params are not immediates: slots of SLOT bytes in a uniform buffer. */
+  slotGroup(buffer: GPUBuffer): GPUBindGroup {
+    return this.gpu.createBindGroup({
+      layout: this.#pipelines.uniformLayout,
+      entries: [{ binding: 0, resource: { buffer, size: SLOT } }],
+    });
+  }
+
+  /** The pass to record a dispatch in. Ask again for each one: counting it may submit, and a profiler wants passes of its own. */
+  pass(dispatch: Dispatch): GPUComputePassEncoder {
+    if (this.watcher !== undefined) {
+      this.#endPass();
+      this.#pass = this.#commands().beginComputePass(this.watcher.dispatched(dispatch));
+    }
     this.#pass ??= this.#commands().beginComputePass();
-    this.#pass.setPipeline(pipeline);
-    this.#pass.setBindGroup(0, group, [slot * SLOT]);
-    this.#pass.dispatchWorkgroups(...gridOf(kernel));
+    return this.#pass;
+  }
+
+  /** To be called after each dispatch that was recorded; submits where enough is. */
+  countDispatch(): void {
     this.counters.dispatches++;
-    if (this.#pending >= FLUSH_EVERY) this.flush();
+    if (++this.#pending >= FLUSH_EVERY) this.flush();
+  }
+
+  /**
+   * Makes the pipelines of kernels in parallel and runs each new one once on nothing, since drivers compile as late as at a
+   * pipeline's first dispatch.
+   */
+  async warm(kernels: Iterable<readonly [op: string, kernel: Kernel]>): Promise<void> {
+    this.#checkAlive();
+    await this.#settle(warmUp(this, this.#pipelines, kernels));
+    this.#checkAlive();
   }
 
   #commands(): GPUCommandEncoder {
@@ -197,11 +253,13 @@ export class GpuDevice implements Device {
   flush(): void {
     if (this.#encoder === undefined) return;
     this.#endPass();
-    if (this.#pending > 0) this.gpu.queue.writeBuffer(this.#ring, 0, this.#slots, 0, this.#pending * SLOT);
+    if (this.#usedSlots > 0)
+      this.gpu.queue.writeBuffer(this.#ring, 0, this.#slots, 0, (this.#usedSlots * SLOT) / 4);
     this.gpu.queue.submit([this.#encoder.finish()]);
     this.counters.submits++;
     this.#encoder = undefined;
     this.#pending = 0;
+    this.#usedSlots = 0;
   }
 
   free(storage: Storage): void {
@@ -243,7 +301,8 @@ export class GpuDevice implements Device {
   }
 }
 
-function bufferOf(storage: Storage): GPUBuffer {
+/** The buffer behind a storage of a GpuDevice. */
+export function bufferOf(storage: Storage): GPUBuffer {
   if (!(storage instanceof GpuStorage))
     throw internal("a storage of another device came to the webgpu device");
   return storage.buffer;

@@ -4,11 +4,15 @@ import { GpuDevice, type GpuOptions } from "./gpuDevice.ts";
 /** Features that Graft uses where the adapter has them; none is required. */
 const useful = ["shader-f16", "subgroups", "timestamp-query"];
 
-/** Opens a device on an adapter that was found by other means (Node: `@graft/tensor/node`). */
+/**
+ * Opens a device on an adapter that was found by other means (Node: `@graft/tensor/node`).
+ * @param language - the parts of WGSL that the compiler knows, `gpu.wgslLanguageFeatures`
+ */
 export async function openOn(
   adapter: GPUAdapter,
   name: string,
   options: GpuOptions = {},
+  language: ReadonlySet<string> = new Set(),
 ): Promise<GpuDevice> {
   const features = (options.features ?? useful).filter((feature) => adapter.features.has(feature));
   const limits =
@@ -22,7 +26,17 @@ export async function openOn(
     requiredFeatures: features as GPUFeatureName[],
     requiredLimits: limits,
   }); // names checked by `has`
-  return new GpuDevice(device, name, options, adapter.info);
+  const immediates = options.immediates !== false && hasImmediates(device, language);
+  return new GpuDevice(device, name, { ...options, immediates }, adapter.info);
+}
+
+/** Whether kernels can get their params with the dispatch instead of through a buffer. */
+function hasImmediates(device: GPUDevice, language: ReadonlySet<string>): boolean {
+  if (!language.has("immediate_address_space") || !(device.limits.maxImmediateSize >= 64)) return false;
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.end();
+  return "setImmediates" in pass;
 }
 
 /** Opens the page's GPU. Throws DeviceError where the browser has no WebGPU or no adapter. */
@@ -40,5 +54,6 @@ export async function openWebGpu(options: GpuOptions = {}): Promise<GpuDevice> {
     adapter,
     description || device || [vendor, architecture].filter(Boolean).join(" ") || "GPU",
     options,
+    gpu.wgslLanguageFeatures,
   );
 }

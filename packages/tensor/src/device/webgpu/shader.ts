@@ -1,12 +1,13 @@
 import { bytesPer, type DType, isHalf } from "../../dtype.ts";
 import type { Binding, Kernel } from "../../ops/kernel.ts";
+import type { ParamMode } from "./dispatch.ts";
 
 /** Invocations of a workgroup where a kernel names none. */
 const LANES = 64;
 /** WebGPU's limit of workgroups along one axis: longer grids go on in y. */
 export const MAX_GRID = 65535;
 
-/** Bytes of the params of a kernel: offsets of the bindings first, then `count`, then its own. */
+/** Words of the params of a kernel: offsets of the bindings first, then `count`, then its own. */
 export function paramWords(kernel: Kernel): number {
   return kernel.bindings.length + 1 + (kernel.params?.length ?? 0);
 }
@@ -33,7 +34,7 @@ export function pipelineKey(op: string, kernel: Kernel): string {
 }
 
 /** The whole WGSL module of a kernel: params, bindings and their accessors, then the kernel's own text. */
-export function moduleText(kernel: Kernel): string {
+export function moduleText(kernel: Kernel, mode: ParamMode): string {
   const lanes = kernel.lanes ?? LANES;
   const own = kernel.params ?? [];
   const fields = [
@@ -41,8 +42,9 @@ export function moduleText(kernel: Kernel): string {
     "count: u32",
     ...own.map(([name, type]) => `${name}: ${type}`),
   ];
-  return `${kernel.subgroups ? "enable subgroups;\n" : ""}struct Params { ${fields.join(", ")} }
-@group(0) @binding(${kernel.bindings.length}) var<uniform> P: Params;
+  const immediate = mode === "immediate";
+  return `${kernel.subgroups ? "enable subgroups;\n" : ""}${immediate ? "requires immediate_address_space;\n" : ""}struct Params { ${fields.join(", ")} }
+${immediate ? "var<immediate>" : "@group(1) @binding(0) var<uniform>"} P: Params;
 ${kernel.bindings.map(declareBinding).join("\n")}
 const lanes = ${lanes}u;
 ${kernel.declare?.() ?? ""}

@@ -10,7 +10,7 @@ import {
 } from "@graft/tensor";
 import type { KvCache } from "./kvCache.ts";
 import type { LayerOptions, LinearLike } from "./layer.ts";
-import { Linear } from "./linear.ts";
+import { linearOf } from "./linear.ts";
 import { Module } from "./module.ts";
 import type { Rotary } from "./rotary.ts";
 
@@ -68,12 +68,13 @@ export class Attention extends Module {
         "Attention",
         `numHeads (${numHeads}) must be divisible by numKvHeads (${this.numKvHeads}).`,
       );
-    const { device, generator, dtype } = options;
+    const { device, generator, dtype, linear } = options;
+    const given = { device, generator, dtype, linear };
     const kvDim = this.numKvHeads * this.headDim;
-    this.q_proj = new Linear(embedDim, numHeads * this.headDim, { device, generator, dtype, bias: qkvBias });
-    this.k_proj = new Linear(embedDim, kvDim, { device, generator, dtype, bias: qkvBias });
-    this.v_proj = new Linear(embedDim, kvDim, { device, generator, dtype, bias: qkvBias });
-    this.o_proj = new Linear(numHeads * this.headDim, embedDim, { device, generator, dtype, bias: outBias });
+    this.q_proj = linearOf(embedDim, numHeads * this.headDim, { ...given, bias: qkvBias });
+    this.k_proj = linearOf(embedDim, kvDim, { ...given, bias: qkvBias });
+    this.v_proj = linearOf(embedDim, kvDim, { ...given, bias: qkvBias });
+    this.o_proj = linearOf(numHeads * this.headDim, embedDim, { ...given, bias: outBias });
   }
 
   /** @param x - `[batch, seq, embed]`; returns the same shape */

@@ -1,6 +1,6 @@
 import { gelu, mul, relu, silu, type Tensor } from "@graft/tensor";
 import type { LayerOptions, LinearLike } from "./layer.ts";
-import { Linear } from "./linear.ts";
+import { linearOf } from "./linear.ts";
 import { Module } from "./module.ts";
 
 /** Activations by the names that configurations use. */
@@ -37,9 +37,9 @@ export class GatedFeedForward extends Module {
   constructor({ embedDim, hiddenDim, bias = false, activation = "silu", ...options }: FeedForwardOptions) {
     super();
     this.activation = activation;
-    this.gate_proj = new Linear(embedDim, hiddenDim, { ...options, bias });
-    this.up_proj = new Linear(embedDim, hiddenDim, { ...options, bias });
-    this.down_proj = new Linear(hiddenDim, embedDim, { ...options, bias });
+    this.gate_proj = linearOf(embedDim, hiddenDim, { ...options, bias });
+    this.up_proj = linearOf(embedDim, hiddenDim, { ...options, bias });
+    this.down_proj = linearOf(hiddenDim, embedDim, { ...options, bias });
   }
 
   /** @param x - `[..., embed]`; returns the same shape */
@@ -58,8 +58,8 @@ export class FeedForward extends Module {
   constructor({ embedDim, hiddenDim, bias = true, activation = "gelu", ...options }: FeedForwardOptions) {
     super();
     this.activation = activation;
-    this.up_proj = new Linear(embedDim, hiddenDim, { ...options, bias });
-    this.down_proj = new Linear(hiddenDim, embedDim, { ...options, bias });
+    this.up_proj = linearOf(embedDim, hiddenDim, { ...options, bias });
+    this.down_proj = linearOf(hiddenDim, embedDim, { ...options, bias });
   }
 
   /** @param x - `[..., embed]`; returns the same shape */

@@ -10,13 +10,20 @@ export {
   GatedFeedForward,
 } from "./feedForward.ts";
 export { KvCache } from "./kvCache.ts";
-export { isLinearLike, type LayerOptions, type LinearLike } from "./layer.ts";
+export { isLinearLike, type LayerOptions, type LinearFactory, type LinearLike } from "./layer.ts";
 export { LayerNorm } from "./layerNorm.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { type LlamaConfig, llamaConfigFromHf, llamaConfigToHf, llamaShapes } from "./models/config.ts";
 export { LlamaForCausalLM, LlamaModel, type LlamaOptions } from "./models/llama.ts";
-export { ggufToHfName, llamaConfigFromGguf } from "./models/llamaGguf.ts";
-export { type LoadOptions, loadFromGguf, loadFromHf } from "./models/load.ts";
+export {
+  ggufToHfName,
+  type LlamaGgufBlocks,
+  llamaConfigFromGguf,
+  llamaGgufBlocks,
+  llamaGgufWeights,
+} from "./models/llamaGguf.ts";
+export { type LinearSlot, type LoadOptions, loadFromGguf, loadFromHf, loadLlama } from "./models/load.ts";
+export { safetensorsWeights, type WeightSource } from "./models/weights.ts";
 export { modelTensors, type WeightDtype } from "./modelTensors.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";

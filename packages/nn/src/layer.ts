@@ -8,7 +8,16 @@ export interface LayerOptions {
   readonly generator?: Generator;
   /** Type in which matrices are stored. Default "f32". */
   readonly dtype?: DType;
+  /** Makes the linear layers inside, in place of dense ones. */
+  readonly linear?: LinearFactory;
 }
+
+/** Makes the layer that acts as x·Wᵀ, W being `[outFeatures, inFeatures]`. */
+export type LinearFactory = (
+  inFeatures: number,
+  outFeatures: number,
+  options: LayerOptions & { readonly bias: boolean },
+) => LinearLike;
 
 /** A layer that acts as x·Wᵀ + b, however W is stored. LoRA and quantization see only this. */
 export interface LinearLike extends Module {

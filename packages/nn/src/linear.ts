@@ -51,3 +51,12 @@ export class Linear extends Module implements LinearLike {
     });
   }
 }
+
+/** The linear layer of a larger module: a dense one where the options have no factory. */
+export function linearOf(
+  inFeatures: number,
+  outFeatures: number,
+  options: LayerOptions & { readonly bias: boolean },
+): LinearLike {
+  return options.linear?.(inFeatures, outFeatures, options) ?? new Linear(inFeatures, outFeatures, options);
+}

@@ -3,8 +3,8 @@ import { Attention } from "../attention.ts";
 import { Embedding } from "../embedding.ts";
 import { GatedFeedForward } from "../feedForward.ts";
 import type { KvCache } from "../kvCache.ts";
-import type { LinearLike } from "../layer.ts";
-import { Linear } from "../linear.ts";
+import type { LinearFactory, LinearLike } from "../layer.ts";
+import { Linear, linearOf } from "../linear.ts";
 import { Module } from "../module.ts";
 import { RMSNorm } from "../rmsNorm.ts";
 import { Rotary } from "../rotary.ts";
@@ -17,6 +17,8 @@ export interface LlamaOptions {
   readonly generator?: Generator;
   /** Type in which matrices are stored. Default "f32". */
   readonly dtype?: DType;
+  /** Makes every linear layer, in place of dense ones; a head that is tied to the embedding stays dense. */
+  readonly linear?: LinearFactory;
 }
 
 /** The decoder without its head: embedding, layers, last norm. */
@@ -25,10 +27,10 @@ export class LlamaModel extends Module {
   layers: TransformerBlock[];
   norm: RMSNorm;
 
-  constructor(config: LlamaConfig, { device, generator, dtype = "f32" }: LlamaOptions) {
+  constructor(config: LlamaConfig, { device, generator, dtype = "f32", linear }: LlamaOptions) {
     super();
     const { hiddenSize, headDim, rmsNormEps: eps } = config;
-    const options = { device, generator, dtype };
+    const options = { device, generator, dtype, linear };
     const rotary = new Rotary(device, { theta: config.ropeTheta, headDim, scaling: config.ropeScaling });
     this.embed_tokens = new Embedding(config.vocabSize, hiddenSize, { ...options, std: 0.02 });
     this.layers = Array.from(
@@ -84,8 +86,9 @@ export class LlamaForCausalLM extends Module {
     this.config = config;
     this.model = new LlamaModel(config, options);
     const { hiddenSize, vocabSize } = config;
-    const tied = config.tieWordEmbeddings ? this.model.embed_tokens.weight : undefined;
-    this.lm_head = new Linear(hiddenSize, vocabSize, { ...options, bias: false, weight: tied });
+    this.lm_head = config.tieWordEmbeddings
+      ? new Linear(hiddenSize, vocabSize, { ...options, bias: false, weight: this.model.embed_tokens.weight })
+      : linearOf(hiddenSize, vocabSize, { ...options, bias: false });
   }
 
   /**

@@ -1,10 +1,12 @@
+import type { WeightFormat } from "@graft/tensor";
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import type { GgufValue } from "../checkpoint/ggufMetadata.ts";
+import { ggufFormat } from "../checkpoint/ggufTypes.ts";
 import { CheckpointError } from "../errors.ts";
 import type { RopeScaling } from "../rotary.ts";
 import type { LlamaConfig, LlamaType } from "./config.ts";
 import { llamaConfigFromHf } from "./config.ts";
-import { ggufWeights, type WeightSource } from "./weights.ts";
+import { ggufTensors, ggufWeights, readBlocks, type WeightSource } from "./weights.ts";
 
 /** GGUF's names for the architectures that `LlamaForCausalLM` covers. */
 const architectures: ReadonlyMap<string, LlamaType> = new Map([
@@ -152,28 +154,65 @@ export function ggufToHfName(name: string): string | undefined {
 
 /** The weights of a GGUF file of a Llama-type model, by Hugging Face's names and in its order of rows. */
 export function llamaGgufWeights(file: GgufFile, config: LlamaConfig): WeightSource {
-  const permuted = file.metadata.get("general.architecture") === "llama";
-  return ggufWeights(file, {
-    rename: ggufToHfName,
-    restore(name, values, shape) {
-      if (!permuted) return values;
-      if (name.includes(".q_proj.")) return unpermuteRows(values, shape, config.numAttentionHeads);
-      if (name.includes(".k_proj.")) return unpermuteRows(values, shape, config.numKeyValueHeads);
-      return values;
+  return ggufWeights(file, { rename: ggufToHfName, restore: rowsRestorer(file, config) });
+}
+
+/** The packed weights of a GGUF file, read as blocks. */
+export interface LlamaGgufBlocks {
+  /** The format of a weight by Hugging Face's name, for example q4_0; undefined where there is no such weight. */
+  formatOf(name: string): WeightFormat | undefined;
+  /** Its blocks, checked, rows in Hugging Face's order. They may be a view of the file: do not change them. */
+  read(name: string): Promise<Uint8Array>;
+}
+
+/** The same weights without widening them: whole rows of blocks change places where llama.cpp has another order. */
+export function llamaGgufBlocks(file: GgufFile, config: LlamaConfig): LlamaGgufBlocks {
+  const tensors = ggufTensors(file, ggufToHfName);
+  const restore = rowsRestorer(file, config);
+  return {
+    formatOf(name) {
+      const tensor = tensors.get(name);
+      return tensor && ggufFormat(tensor.type);
     },
-  });
+    async read(name) {
+      const { bytes, shape } = await readBlocks(file, tensors.get(name));
+      return restore(name, bytes, shape);
+    },
+  };
+}
+
+/** What a typed array of values or of bytes can do. */
+interface Rows<T> {
+  readonly length: number;
+  slice(): T;
+  subarray(start: number, end: number): T;
+  set(values: T, at: number): void;
+}
+
+/** Puts rows that llama.cpp's converter moved back where transformers has them: of queries and keys, only for "llama". */
+function rowsRestorer(
+  file: GgufFile,
+  config: LlamaConfig,
+): <T extends Rows<T>>(name: string, values: T, shape: readonly number[]) => T {
+  const permuted = file.metadata.get("general.architecture") === "llama";
+  return (name, values, shape) => {
+    if (!permuted) return values;
+    if (name.includes(".q_proj.")) return unpermuteRows(values, shape, config.numAttentionHeads);
+    if (name.includes(".k_proj.")) return unpermuteRows(values, shape, config.numKeyValueHeads);
+    return values;
+  };
 }
 
 /**
  * llama.cpp stores the rows of each query and key head interleaved (0, d/2, 1, d/2 + 1, …), since it rotates
- * neighbours; transformers rotates halves. This puts the rows back.
+ * neighbours; transformers rotates halves. This puts the rows back, be they values or whole blocks.
  */
-export function unpermuteRows(values: Float32Array, shape: readonly number[], heads: number): Float32Array {
+export function unpermuteRows<T extends Rows<T>>(values: T, shape: readonly number[], heads: number): T {
   const rows = shape[0];
   const width = values.length / rows;
   const headDim = rows / heads;
   const half = headDim / 2;
-  const result = new Float32Array(values.length);
+  const result = values.slice();
   for (let row = 0; row < rows; row++) {
     const head = Math.floor(row / headDim);
     const within = row % headDim;

@@ -1,13 +1,38 @@
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
+import type { LinearLike } from "../layer.ts";
+import { Linear } from "../linear.ts";
+import type { Parameter } from "../parameter.ts";
 import { type LlamaConfig, llamaConfigFromHf, llamaShapes } from "./config.ts";
 import { LlamaForCausalLM, type LlamaOptions } from "./llama.ts";
 import { llamaConfigFromGguf, llamaGgufWeights } from "./llamaGguf.ts";
-import { checkWeights, fillWeights, safetensorsWeights, type WeightSource } from "./weights.ts";
+import { UnloadedLinear } from "./unloadedLinear.ts";
+import {
+  checkWeights,
+  fillWeights,
+  loadParameter,
+  safetensorsWeights,
+  type WeightSource,
+} from "./weights.ts";
 
-export interface LoadOptions extends Omit<LlamaOptions, "generator"> {
+/** A linear layer that is being loaded. */
+export interface LinearSlot {
+  /** Of the weight, for example `"model.layers.0.mlp.up_proj.weight"`. */
+  readonly weight: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** For the new layer to take over; filled already. */
+  readonly bias: Parameter | undefined;
+}
+
+export interface LoadOptions extends Omit<LlamaOptions, "generator" | "linear"> {
   /** Called after each tensor. */
   readonly onTensor?: (done: number, total: number) => void;
+  /**
+   * Makes a linear layer with its weight, for weights that are packed or shall be; undefined for a dense one. Layers are
+   * made one after the other, so that the peak of memory is the loaded model and one tensor.
+   */
+  readonly linear?: (slot: LinearSlot) => Promise<LinearLike | undefined>;
 }
 
 /**
@@ -19,19 +44,20 @@ export async function loadFromHf(
   file: SafetensorsFile,
   options: LoadOptions,
 ): Promise<LlamaForCausalLM> {
-  return load(llamaConfigFromHf(configJson), safetensorsWeights(file), options);
+  return loadLlama(llamaConfigFromHf(configJson), safetensorsWeights(file), options);
 }
 
 /** A causal language model from a GGUF file; weights are widened to the dtype of the options. */
 export async function loadFromGguf(file: GgufFile, options: LoadOptions): Promise<LlamaForCausalLM> {
   const config = await llamaConfigFromGguf(file);
-  return load(config, llamaGgufWeights(file, config), options);
+  return loadLlama(config, llamaGgufWeights(file, config), options);
 }
 
-async function load(
+/** A causal language model from weights of any kind under Hugging Face's names, checked before memory is taken. */
+export async function loadLlama(
   config: LlamaConfig,
   source: WeightSource,
-  { onTensor, ...options }: LoadOptions,
+  { onTensor, linear, ...options }: LoadOptions,
 ): Promise<LlamaForCausalLM> {
   // Tied checkpoints may repeat the head, and old ones hold the rotary frequencies.
   checkWeights(
@@ -40,10 +66,36 @@ async function load(
     (name) =>
       name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight"),
   );
-  const model = new LlamaForCausalLM(config, options);
+  const factory =
+    linear &&
+    ((...[inFeatures, outFeatures, given]: ConstructorParameters<typeof UnloadedLinear>) =>
+      new UnloadedLinear(inFeatures, outFeatures, given));
+  const model = new LlamaForCausalLM(config, { ...options, linear: factory });
   try {
+    const slots = [...model.namedModules()].flatMap(([path, module]) =>
+      module instanceof UnloadedLinear ? [{ path, module }] : [],
+    );
+    const filled = model.parameters().length;
+    const total = filled + slots.length;
+    await fillWeights(model, source, (done) => onTensor?.(done, total));
+    for (const [i, { path, module }] of slots.entries()) {
+      const { inFeatures, outFeatures, bias, device } = module;
+      const weight = `${path}.weight`;
+      const made =
+        (await linear?.({ weight, inFeatures, outFeatures, bias })) ??
+        new Linear(inFeatures, outFeatures, {
+          device,
+          bias: bias ?? false,
+          weight: await loadParameter(source, weight, {
+            device,
+            dtype: options.dtype,
+            shape: [outFeatures, inFeatures],
+          }),
+        });
+      model.replace(path, made);
+      onTensor?.(filled + i + 1, total);
+    }
     model.eval();
-    await fillWeights(model, source, onTensor);
   } catch (error) {
     model.dispose();
     throw error;

@@ -1,5 +1,6 @@
 import {
   bf16ToF32,
+  type Device,
   type DType,
   f16ToF32,
   f32ToBf16,
@@ -7,12 +8,15 @@ import {
   show,
   sizeOf,
   type TypedArray,
+  type WeightFormat,
 } from "@graft/tensor";
 import type { GgufFile } from "../checkpoint/gguf.ts";
+import type { GgufTensor } from "../checkpoint/ggufHeader.ts";
 import { ggufFormat, readableGgufTypes } from "../checkpoint/ggufTypes.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
 import { CheckpointError, listed } from "../errors.ts";
 import type { Module } from "../module.ts";
+import { Parameter } from "../parameter.ts";
 
 /** Named weights in a file of any kind, one readable at a time. */
 export interface WeightSource {
@@ -66,42 +70,53 @@ export function ggufWeights(
     restore: (name: string, values: Float32Array, shape: readonly number[]) => Float32Array;
   },
 ): WeightSource {
-  const stored = new Map<string, string>();
-  for (const name of file.tensors.keys()) {
-    const own = rename(name);
-    if (own !== undefined) stored.set(own, name);
-  }
-  const tensors = new Map<string, { shape: readonly number[]; type: string }>();
-  for (const [own, name] of stored) {
-    const tensor = file.tensors.get(name);
-    if (tensor !== undefined) tensors.set(own, tensor);
-  }
+  const tensors = ggufTensors(file, rename);
   return {
     who: "loadFromGguf",
     name: file.name,
     tensors,
     types: readableGgufTypes,
     async read(own) {
-      const name = stored.get(own) ?? own;
-      const tensor = file.tensors.get(name);
-      const format = tensor && ggufFormat(tensor.type);
-      if (tensor === undefined || format === undefined)
-        throw new Error(`internal: ${name} was read before its type was checked`);
-      const bytes = await file.readBytes(name);
-      const count = sizeOf(tensor.shape);
-      try {
-        format.validate(bytes);
-      } catch (error) {
-        throw new CheckpointError(
-          "loadFromGguf",
-          `${file.name}: ${name}: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      }
+      const { format, bytes, shape } = await readBlocks(file, tensors.get(own));
+      const count = sizeOf(shape);
       const values = new Float32Array(count);
       format.decode(bytes, count, values);
-      return restore(own, values, tensor.shape);
+      return restore(own, values, shape);
     },
   };
+}
+
+/** The tensors of a GGUF file under the names `rename` gives (undefined: left out). */
+export function ggufTensors(
+  file: GgufFile,
+  rename: (name: string) => string | undefined,
+): Map<string, GgufTensor> {
+  const tensors = new Map<string, GgufTensor>();
+  for (const [name, tensor] of file.tensors) {
+    const own = rename(name);
+    if (own !== undefined) tensors.set(own, tensor);
+  }
+  return tensors;
+}
+
+/** The blocks of a tensor as they lie in the file, with finite scales. */
+export async function readBlocks(
+  file: GgufFile,
+  tensor: GgufTensor | undefined,
+): Promise<{ format: WeightFormat; bytes: Uint8Array; shape: readonly number[] }> {
+  const format = tensor && ggufFormat(tensor.type);
+  if (tensor === undefined || format === undefined)
+    throw new Error(`internal: ${tensor?.name} was read before its type was checked`);
+  const bytes = await file.readBytes(tensor.name);
+  try {
+    format.validate(bytes);
+  } catch (error) {
+    throw new CheckpointError(
+      "loadFromGguf",
+      `${file.name}: ${tensor.name}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  return { format, bytes, shape: tensor.shape };
 }
 
 /** Checks names, shapes and types, all problems at once, before any memory is taken for them. */
@@ -126,6 +141,18 @@ export function checkWeights(
       source.who,
       `${source.name} does not fit its configuration: ${listed(problems, 3)}`,
     );
+}
+
+/** A parameter with the values of one weight, rounded to the dtype. */
+export async function loadParameter(
+  source: WeightSource,
+  name: string,
+  { device, dtype = "f32", shape }: { device: Device; dtype?: DType; shape: readonly number[] },
+): Promise<Parameter> {
+  const values = await source.read(name);
+  const parameter = Parameter.empty(device, shape, dtype);
+  parameter.upload(storedAs(dtype, values));
+  return parameter;
 }
 
 /** Fills the parameters of `model`, one tensor at a time, so that the peak is the model and one tensor. */

@@ -1,4 +1,5 @@
 export { Attention, type AttentionContext, type AttentionOptions } from "./attention.ts";
+export { Conv1D, type Conv1DOptions } from "./conv1D.ts";
 export { Dropout } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { CheckpointError } from "./errors.ts";
@@ -13,7 +14,10 @@ export { KvCache } from "./kvCache.ts";
 export { isLinearLike, type LayerOptions, type LinearFactory, type LinearLike } from "./layer.ts";
 export { LayerNorm } from "./layerNorm.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
+export type { CausalLM, CausalLMConfig } from "./models/causalLM.ts";
 export { type LlamaConfig, llamaConfigFromHf, llamaConfigToHf, llamaShapes } from "./models/config.ts";
+export { GPT2LMHeadModel, GPT2Model } from "./models/gpt2.ts";
+export { type GPT2Config, gpt2ConfigFromHf, gpt2ConfigToHf, gpt2Shapes } from "./models/gpt2Config.ts";
 export { LlamaForCausalLM, LlamaModel, type LlamaOptions } from "./models/llama.ts";
 export {
   ggufToHfName,

@@ -16,10 +16,14 @@ import * as nn from "../src/index.ts";
 import {
   AdamW,
   Attention,
+  Conv1D,
   Dropout,
   Embedding,
   FeedForward,
   GatedFeedForward,
+  GPT2LMHeadModel,
+  GPT2Model,
+  gpt2ConfigFromHf,
   LayerNorm,
   Linear,
   LlamaForCausalLM,
@@ -65,6 +69,15 @@ const tiny = llamaConfigFromHf({
   tie_word_embeddings: true,
 });
 
+const tinyGpt2 = gpt2ConfigFromHf({
+  model_type: "gpt2",
+  vocab_size: 11,
+  n_positions: 6,
+  n_embd: 8,
+  n_layer: 2,
+  n_head: 2,
+});
+
 function block(device: Device): TransformerBlock {
   const given = options(device);
   return new TransformerBlock({
@@ -88,6 +101,10 @@ const entries: Record<string, Entry> = {
       }),
     (module, device) => module.forward(x(device, 1, 4, 8)),
   ),
+  Conv1D: entry(
+    (device) => new Conv1D(8, 3, options(device)),
+    (module, device) => module.forward(x(device, 2, 8)),
+  ),
   Dropout: entry(
     () => new Dropout(0.5, new Generator(1)),
     (module, device) => module.forward(x(device, 3, 8)),
@@ -99,6 +116,14 @@ const entries: Record<string, Entry> = {
   FeedForward: entry(
     (device) => new FeedForward({ ...options(device), ...sizes, activation: "gelu_new" }),
     (module, device) => module.forward(x(device, 2, 8)),
+  ),
+  GPT2LMHeadModel: entry(
+    (device) => new GPT2LMHeadModel(tinyGpt2, options(device)),
+    (module, device) => module.forward(ids(device)),
+  ),
+  GPT2Model: entry(
+    (device) => new GPT2Model(tinyGpt2, options(device)),
+    (module, device) => module.forward(ids(device)),
   ),
   GatedFeedForward: entry(
     (device) => new GatedFeedForward({ ...options(device), ...sizes, bias: true }),

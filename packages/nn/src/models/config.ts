@@ -2,37 +2,26 @@ import * as v from "valibot";
 import { CheckpointError } from "../errors.ts";
 import { type ActivationName, isActivationName } from "../feedForward.ts";
 import type { RopeScaling } from "../rotary.ts";
+import type { CausalLMConfig } from "./causalLM.ts";
+import { checkModelType, configError, parseConfig, positive, size } from "./configSchema.ts";
 
 /** What a Llama-type model is made of, whichever file said so. */
-export interface LlamaConfig {
+export interface LlamaConfig extends CausalLMConfig {
   readonly modelType: LlamaType;
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
   readonly intermediateSize: number;
-  readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
-  readonly headDim: number;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling | undefined;
   readonly hiddenAct: ActivationName;
-  /** The output head is the embedding table. */
-  readonly tieWordEmbeddings: boolean;
   readonly qkvBias: boolean;
   readonly outBias: boolean;
   readonly mlpBias: boolean;
   /** Each position sees at most so many positions, itself included. */
   readonly slidingWindow: number | undefined;
-  readonly maxPositionEmbeddings: number;
 }
 
-const llamaTypes = ["llama", "mistral", "qwen2"] as const;
+export const llamaTypes = ["llama", "mistral", "qwen2"] as const;
 export type LlamaType = (typeof llamaTypes)[number];
-
-/** Caps far above any real model, so that a hostile file cannot ask for more than memory has. */
-const size = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(most));
-const positive = v.pipe(v.number(), v.finite(), v.gtValue(0), v.maxValue(1e12));
 
 /** transformers' defaults for keys that a file leaves out. */
 const kvHeadsOf = { llama: undefined, mistral: 8, qwen2: 32 } as const satisfies Record<LlamaType, unknown>;
@@ -80,25 +69,12 @@ const schema = v.looseObject({
  * @param name - the file's name, for messages
  */
 export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaConfig {
-  const fail = (found: readonly string[]): Error =>
-    new CheckpointError(
-      "config",
-      `${name}: ${found.slice(0, 5).join("; ")}${found.length > 5 ? `; and ${found.length - 5} more` : ""}.`,
-    );
-  if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw fail(["the content must be a JSON object"]);
-  const modelType = Reflect.get(json, "model_type");
-  if (!llamaTypes.some((type) => type === modelType)) {
-    const got = typeof modelType === "string" ? JSON.stringify(modelType.slice(0, 60)) : kindOf(modelType);
-    throw fail([`model_type must be one of ${llamaTypes.join(", ")}, got ${got}`]);
-  }
-  const parsed = v.safeParse(schema, json, { abortPipeEarly: true });
-  if (!parsed.success) throw fail(parsed.issues.map(problemOf));
-  const c = parsed.output;
+  checkModelType(json, llamaTypes, name);
+  const c = parseConfig(schema, json, name);
   const problems: string[] = [];
   if (c.rope_parameters != null && c.rope_scaling != null)
     problems.push("rope_parameters and rope_scaling must not both be there");
-  if (Reflect.get(json, "quantization_config") != null)
+  if (Reflect.get(Object(json), "quantization_config") != null)
     problems.push("quantization_config is not supported yet: use the unquantized model");
   if (!isActivationName(c.hidden_act))
     problems.push(
@@ -124,7 +100,7 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
   const rotated = rope?.partial_rotary_factor ?? c.partial_rotary_factor ?? 1;
   if (rotated !== 1) problems.push(`partial_rotary_factor must be 1, got ${rotated}`);
   const scaling = ropeScaling(rope, problems);
-  if (problems.length > 0) throw fail(problems);
+  if (problems.length > 0) throw configError(name, problems);
   const qwen = c.model_type === "qwen2";
   const llama = c.model_type === "llama";
   return {
@@ -150,32 +126,6 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
         : (c.sliding_window ?? mistralWindow),
     maxPositionEmbeddings: c.max_position_embeddings,
   };
-}
-
-/** Valibot's words for a kind, or for what a missing key or a check expects, in ours. */
-const words: ReadonlyMap<string, string> = new Map([
-  ["number", "a number"],
-  ["string", "a text"],
-  ["boolean", "true or false"],
-  ["Object", "an object"],
-  ["integer", "a whole number"],
-  ["finite", "finite"],
-]);
-
-function problemOf(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue) ?? "the content";
-  const { expected, received } = issue;
-  // Of a missing key the schema tells the key's name.
-  if (received === "undefined") return `${path} is missing`;
-  const limit = expected?.replace(/^>=/, "at least ").replace(/^<=/, "at most ").replace(/^>/, "above ");
-  const wanted = words.get(issue.type) ?? words.get(expected?.match(/[A-Za-z]+/)?.[0] ?? "") ?? limit;
-  return `${path} must be ${wanted}, got ${received.slice(0, 60)}`;
-}
-
-function kindOf(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (value === null) return "null";
-  return Array.isArray(value) ? "an array" : `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
 }
 
 function ropeScaling(

@@ -9,6 +9,7 @@ import { Module } from "../module.ts";
 import { RMSNorm } from "../rmsNorm.ts";
 import { Rotary } from "../rotary.ts";
 import { TransformerBlock } from "../transformerBlock.ts";
+import type { CausalLM } from "./causalLM.ts";
 import type { LlamaConfig } from "./config.ts";
 
 export interface LlamaOptions {
@@ -76,7 +77,7 @@ export class LlamaModel extends Module {
  * SwiGLU. Fields are named as in transformers' checkpoints.
  * @see Touvron et al. 2023, https://arxiv.org/abs/2307.09288
  */
-export class LlamaForCausalLM extends Module {
+export class LlamaForCausalLM extends Module implements CausalLM {
   readonly config: LlamaConfig;
   model: LlamaModel;
   lm_head: LinearLike;

@@ -1,0 +1,179 @@
+import {
+  add,
+  permute,
+  reshape,
+  ShapeError,
+  scaledDotProductAttention,
+  slice,
+  type Tensor,
+} from "@graft/tensor";
+import type { AttentionContext } from "../attention.ts";
+import { Conv1D } from "../conv1D.ts";
+import { Embedding } from "../embedding.ts";
+import { activations } from "../feedForward.ts";
+import type { KvCache } from "../kvCache.ts";
+import type { LayerOptions, LinearLike } from "../layer.ts";
+import { LayerNorm } from "../layerNorm.ts";
+import { Linear } from "../linear.ts";
+import { Module } from "../module.ts";
+import type { CausalLM } from "./causalLM.ts";
+import type { GPT2Config } from "./gpt2Config.ts";
+
+/** Standard deviation of the first weights, as transformers. */
+const STD = 0.02;
+
+/** Causal self-attention whose queries, keys and values come from one matrix. */
+export class GPT2Attention extends Module {
+  readonly numHeads: number;
+  readonly headDim: number;
+  c_attn: LinearLike;
+  c_proj: LinearLike;
+
+  constructor(
+    { hiddenSize, numAttentionHeads, headDim, numHiddenLayers }: GPT2Config,
+    options: LayerOptions,
+  ) {
+    super();
+    this.numHeads = numAttentionHeads;
+    this.headDim = headDim;
+    this.c_attn = new Conv1D(hiddenSize, 3 * hiddenSize, options);
+    this.c_proj = new Conv1D(hiddenSize, hiddenSize, {
+      ...options,
+      std: STD / Math.sqrt(2 * numHiddenLayers),
+    });
+  }
+
+  /** @param x - `[batch, seq, hidden]`; returns the same shape */
+  forward(x: Tensor, { cache, layer = 0 }: AttentionContext = {}): Tensor {
+    const [batch, seq, hidden] = x.shape;
+    const heads = [batch, this.numHeads, seq, this.headDim];
+    // [3, batch, heads, seq, headDim]: one copy, of which queries, keys and values are views.
+    const qkv = permute(
+      reshape(this.c_attn.forward(x), [batch, seq, 3, this.numHeads, this.headDim]),
+      [2, 0, 3, 1, 4],
+    );
+    const q = reshape(slice(qkv, 0, 0, 1), heads);
+    let k = reshape(slice(qkv, 0, 1, 2), heads);
+    let v = reshape(slice(qkv, 0, 2, 3), heads);
+    if (cache !== undefined) ({ keys: k, values: v } = cache.extend(layer, k, v));
+    const y = scaledDotProductAttention(q, k, v, { causal: true });
+    return this.c_proj.forward(reshape(permute(y, [0, 2, 1, 3]), [batch, seq, hidden]));
+  }
+}
+
+/** `c_proj(activation(c_fc(x)))` */
+export class GPT2MLP extends Module {
+  readonly #activation: GPT2Config["activation"];
+  c_fc: LinearLike;
+  c_proj: LinearLike;
+
+  constructor({ hiddenSize, innerSize, activation, numHiddenLayers }: GPT2Config, options: LayerOptions) {
+    super();
+    this.#activation = activation;
+    this.c_fc = new Conv1D(hiddenSize, innerSize, options);
+    this.c_proj = new Conv1D(innerSize, hiddenSize, {
+      ...options,
+      std: STD / Math.sqrt(2 * numHiddenLayers),
+    });
+  }
+
+  /** @param x - `[..., hidden]`; returns the same shape */
+  forward(x: Tensor): Tensor {
+    return this.c_proj.forward(activations[this.#activation](this.c_fc.forward(x)));
+  }
+}
+
+/** One pre-norm layer: `h = x + attn(ln_1(x))`, `y = h + mlp(ln_2(h))`. */
+export class GPT2Block extends Module {
+  ln_1: LayerNorm;
+  attn: GPT2Attention;
+  ln_2: LayerNorm;
+  mlp: GPT2MLP;
+
+  constructor(config: GPT2Config, options: LayerOptions) {
+    super();
+    const { hiddenSize, layerNormEps: eps } = config;
+    this.ln_1 = new LayerNorm(hiddenSize, { device: options.device, eps });
+    this.attn = new GPT2Attention(config, options);
+    this.ln_2 = new LayerNorm(hiddenSize, { device: options.device, eps });
+    this.mlp = new GPT2MLP(config, options);
+  }
+
+  /** @param x - `[batch, seq, hidden]`; returns the same shape */
+  forward(x: Tensor, context: AttentionContext = {}): Tensor {
+    const h = add(x, this.attn.forward(this.ln_1.forward(x), context));
+    return add(h, this.mlp.forward(this.ln_2.forward(h)));
+  }
+}
+
+/** The decoder without its head: embeddings of tokens and positions, layers, last norm. */
+export class GPT2Model extends Module {
+  wte: Embedding;
+  wpe: Embedding;
+  h: GPT2Block[];
+  ln_f: LayerNorm;
+
+  constructor(config: GPT2Config, options: LayerOptions) {
+    super();
+    const { vocabSize, maxPositionEmbeddings, hiddenSize, numHiddenLayers, layerNormEps: eps } = config;
+    this.wte = new Embedding(vocabSize, hiddenSize, { ...options, std: STD });
+    this.wpe = new Embedding(maxPositionEmbeddings, hiddenSize, { ...options, std: STD });
+    this.h = Array.from({ length: numHiddenLayers }, () => new GPT2Block(config, options));
+    this.ln_f = new LayerNorm(hiddenSize, { device: options.device, eps });
+  }
+
+  /** @param ids - `[batch, seq]`; returns `[batch, seq, hidden]` */
+  forward(ids: Tensor, { cache }: { cache?: KvCache } = {}): Tensor {
+    const seq = ids.shape[1];
+    let x = add(this.wte.forward(ids), this.#positions(cache?.length ?? 0, seq));
+    for (const [layer, block] of this.h.entries()) x = block.forward(x, { cache, layer });
+    cache?.advance(seq);
+    return this.ln_f.forward(x);
+  }
+
+  /** `[seq, hidden]` */
+  #positions(start: number, seq: number): Tensor {
+    const most = this.wpe.numEmbeddings;
+    if (start + seq > most)
+      throw new ShapeError(
+        "GPT2Model",
+        `a text must have at most ${most} tokens, the positions that this model learned, got ${start + seq}. Cut it.`,
+      );
+    return slice(this.wpe.weight, 0, start, start + seq);
+  }
+}
+
+/**
+ * GPT-2: a decoder with learned positions, LayerNorm and a feed-forward of tanh-GELU, its head tied to the embedding.
+ * Fields are named as in transformers' checkpoints, and matrices lie as there (`Conv1D`).
+ * @see Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"
+ */
+export class GPT2LMHeadModel extends Module implements CausalLM {
+  readonly config: GPT2Config;
+  transformer: GPT2Model;
+  lm_head: LinearLike;
+
+  constructor(config: GPT2Config, options: LayerOptions) {
+    super();
+    this.config = config;
+    this.transformer = new GPT2Model(config, options);
+    const { hiddenSize, vocabSize } = config;
+    const tied = config.tieWordEmbeddings ? this.transformer.wte.weight : undefined;
+    this.lm_head = new Linear(hiddenSize, vocabSize, { ...options, bias: false, weight: tied });
+  }
+
+  /**
+   * Scores of the next token at every position.
+   * @param ids - token ids `[batch, seq]`, i32
+   * @param options.cache - keys and values of earlier positions; extended by this call
+   * @returns logits `[batch, seq, vocab]`
+   */
+  forward(ids: Tensor, options: { cache?: KvCache } = {}): Tensor {
+    return this.lm_head.forward(this.hidden(ids, options));
+  }
+
+  /** The states that the head reads, `[batch, seq, hidden]`: for losses and generation that need only some positions. */
+  hidden(ids: Tensor, options: { cache?: KvCache } = {}): Tensor {
+    return this.transformer.forward(ids, options);
+  }
+}

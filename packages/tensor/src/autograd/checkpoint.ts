@@ -4,7 +4,8 @@ import { recordGenerators, replayGenerators, type Snapshot } from "../random/gen
 import { another, scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { enableGrad, isGradEnabled } from "./gradMode.ts";
-import { nextNodeId, reachable, type Variable } from "./node.ts";
+import { nextNodeId } from "./node.ts";
+import { fresh, usedFromOutside } from "./segment.ts";
 import { gradients } from "./tape.ts";
 
 interface Segment {
@@ -57,19 +58,10 @@ export function checkpoint<T extends Tensor | readonly Tensor[]>(
       single = "isGraftTensor" in raw;
       return single ? [raw as Tensor] : (raw as readonly Tensor[]);
     });
-    const ownVariables = new Set(own.map((input) => input.variable));
-    // What fn uses from outside: leaves, and values that were made before it. Their history is not run again.
-    const isOutside = ({ node, requiresGrad }: Variable): boolean =>
-      requiresGrad && (node === undefined || node.id < start);
-    const segment = [...reachable(result.map((output) => output.variable))].filter(({ id }) => id >= start);
-    const leaves = new Map(
-      [...result, ...segment.flatMap((node) => node.inputs)]
-        .filter(({ variable }) => isOutside(variable) && !ownVariables.has(variable))
-        .map((input) => [input.variable, input] as const),
-    );
+    const leaves = usedFromOutside(result, start, new Set(own.map((input) => input.variable)));
     return {
       outputs: result.map((output) => output.detach()),
-      parameters: [...leaves.values()].map(another),
+      parameters: leaves.map(another),
       random: before,
     };
   });
@@ -78,11 +70,4 @@ export function checkpoint<T extends Tensor | readonly Tensor[]>(
     record(checkpointOp, all, outputs, { fn: list, inputs: inputs.length, random });
   for (const parameter of parameters) parameter.dispose();
   return (single ? outputs[0] : outputs) as T; // as `fn` returned it
-}
-
-/** The value without its history, as a leaf of its own. */
-function fresh(input: Tensor, requiresGrad: boolean): Tensor {
-  const leaf = input.detach();
-  leaf.requiresGrad = requiresGrad;
-  return leaf;
 }

@@ -11,12 +11,14 @@ import { onesLike } from "./fill.ts";
 import type { Kernel } from "./kernel.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
-import { apply, type Op } from "./op.ts";
+import { apply, type Meta, type Op } from "./op.ts";
 import { inShape } from "./reshape.ts";
 import { checkRows, foldFunctions, lanesFor, rowsOf } from "./rows.ts";
 import { sum } from "./sum.ts";
 
-interface LossAttrs {
+export interface LossAttrs {
+  /** The function that messages name. */
+  readonly who: string;
   readonly ignoreIndex: number;
 }
 
@@ -24,7 +26,7 @@ interface LossAttrs {
  * Inputs: logits [rows, classes] and targets [rows]. Outputs, [rows] each: the loss, the logarithm of the sum of
  * exponentials (saved for the gradient) and 1 where the row counts, 0 where it is ignored.
  */
-const crossEntropyOp: Op<LossAttrs> = {
+export const crossEntropyOp: Op<LossAttrs> = {
   name: "crossEntropy",
 
   infer([logits]) {
@@ -32,13 +34,13 @@ const crossEntropyOp: Op<LossAttrs> = {
     return [meta, meta, meta];
   },
 
-  cpu([logits, targets], [loss, lse, counted], { ignoreIndex }, { fast }) {
+  cpu([logits, targets], [loss, lse, counted], attrs, { fast }) {
     const { rows, n } = rowsOf(logits);
     const exponentiate = fast && loss.dtype === "f32" ? exponentials : plainExponentials;
     const exps = new Float64Array(n);
     const x = logits.data;
     for (let row = 0; row < rows; row++) {
-      const target = targetOf(targets.data, row, n, ignoreIndex);
+      const target = targetOf(targets.data, row, n, attrs);
       counted.data[row] = target < 0 ? 0 : 1;
       loss.data[row] = 0;
       lse.data[row] = 0;
@@ -118,18 +120,18 @@ interface GradientAttrs extends LossAttrs {
 }
 
 /** Inputs: logits, targets, lse, dy [rows]. Output [rows, classes]: (exp(x − lse) − onehot) · dy, 0 in ignored rows. */
-const crossEntropyGradientOp: Op<GradientAttrs> = {
+export const crossEntropyGradientOp: Op<GradientAttrs> = {
   name: "crossEntropyGradient",
   infer: ([logits, , lse]) => [{ shape: logits.shape, dtype: lse.dtype }],
 
-  cpu([logits, targets, lse, dy], [dx], { ignoreIndex, isLoss }, { fast }) {
+  cpu([logits, targets, lse, dy], [dx], attrs, { fast }) {
     const { rows, n } = rowsOf(logits);
     const exponentiate = fast && dx.dtype === "f32" ? exponentials : plainExponentials;
     const shares = new Float64Array(n);
     const x = logits.data;
     const to = dx.data;
     for (let row = 0; row < rows; row++) {
-      const target = targetOf(targets.data, row, n, ignoreIndex);
+      const target = targetOf(targets.data, row, n, attrs);
       const start = row * n;
       const scale = dy.data[row];
       if (target < 0 || scale === 0) {
@@ -139,7 +141,7 @@ const crossEntropyGradientOp: Op<GradientAttrs> = {
       const log = lse.data[row];
       for (let k = 0; k < n; k++) shares[k] = x[start + k] - log;
       exponentiate(shares, n);
-      if (isLoss) shares[target] -= 1;
+      if (attrs.isLoss) shares[target] -= 1;
       for (let k = 0; k < n; k++) to[start + k] = shares[k] * scale;
     }
   },
@@ -198,12 +200,17 @@ function gradientKernel(
 }
 
 /** The class of a row, or −1 where it is ignored. */
-function targetOf(targets: TypedArray, row: number, classes: number, ignoreIndex: number): number {
+export function targetOf(
+  targets: TypedArray,
+  row: number,
+  classes: number,
+  { who, ignoreIndex }: LossAttrs,
+): number {
   const target = targets[row] | 0;
   if (target === ignoreIndex) return -1;
   if (target >= 0 && target < classes) return target;
   throw new ValueError(
-    "crossEntropy",
+    who,
     `targets must be in [0, ${classes}) or ignoreIndex ${ignoreIndex}, got ${target}.`,
   );
 }
@@ -235,7 +242,7 @@ export function crossEntropy(
     const [loss, , counted] = apply(
       crossEntropyOp,
       [inShape(logits, [rows, classes]), inShape(targets, [rows])],
-      { ignoreIndex },
+      { who: "crossEntropy", ignoreIndex },
     );
     if (reduction === "none") return inShape(loss, targets.shape);
     return reduction === "sum" ? sum(loss) : div(sum(loss), sum(counted.detach()));
@@ -244,14 +251,19 @@ export function crossEntropy(
 
 function check(logits: Tensor, targets: Tensor): void {
   checkRows("crossEntropy", "logits", logits);
-  if (targets.dtype !== "i32" && targets.dtype !== "u32")
-    throw new DTypeError("crossEntropy", `targets must be i32 or u32, got ${targets.dtype}. Use cast first.`);
   if (logits.shape[logits.shape.length - 1] === 0)
     throw new ShapeError("crossEntropy", `logits must have at least one class, got ${show(logits.shape)}.`);
-  const expected = logits.shape.slice(0, -1);
+  checkTargets("crossEntropy", targets, "logits", logits, "the classes");
+}
+
+/** Throws unless there is one whole number for each row of `x`. */
+export function checkTargets(who: string, targets: Meta, name: string, x: Meta, last: string): void {
+  if (targets.dtype !== "i32" && targets.dtype !== "u32")
+    throw new DTypeError(who, `targets must be i32 or u32, got ${targets.dtype}. Use cast first.`);
+  const expected = x.shape.slice(0, -1);
   if (!sameShape(targets.shape, expected))
     throw new ShapeError(
-      "crossEntropy",
-      `targets must be ${show(expected)}, logits ${show(logits.shape)} without the classes, got ${show(targets.shape)}.`,
+      who,
+      `targets must be ${show(expected)}, ${name} ${show(x.shape)} without ${last}, got ${show(targets.shape)}.`,
     );
 }

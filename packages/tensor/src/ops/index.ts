@@ -35,6 +35,11 @@ export { layerNorm } from "./layerNorm.ts";
 export { le } from "./le.ts";
 export { leakyRelu } from "./leakyRelu.ts";
 export { linear } from "./linear.ts";
+export {
+  type Head,
+  type LinearCrossEntropyOptions,
+  linearCrossEntropy,
+} from "./linearCrossEntropy.ts";
 export { log } from "./log.ts";
 export { logicalAnd } from "./logicalAnd.ts";
 export { logicalNot } from "./logicalNot.ts";

@@ -1,16 +1,13 @@
-import type { LlamaForCausalLM } from "@graft/nn";
+import { Linear, type LlamaForCausalLM } from "@graft/nn";
 import {
-  add,
-  checkpoint,
-  concat,
-  crossEntropy,
   type Device,
   fromArray,
   indexSelect,
+  type LinearCrossEntropyOptions,
+  linearCrossEntropy,
   noGrad,
   reshape,
   scope,
-  slice,
   type Tensor,
 } from "@graft/tensor";
 import type { Batch } from "../dataset/batching.ts";
@@ -46,56 +43,30 @@ function supervisedStates(model: LlamaForCausalLM, batch: Batch, { positions }: 
   return indexSelect(flat, 0, ints(device, positions));
 }
 
-/** Bytes that the logits of one product of the head may take: below WebGPU's default binding limit, 128 MiB. */
-const LOGIT_BYTES = 96 * 1024 * 1024;
-
 /**
- * Sum of the losses of a batch in nats, a scalar. The caller divides by the targets of the whole step. Where the logits
- * would pass LOGIT_BYTES the head runs on some positions at a time, and again in backward, so that few logits live at once.
+ * Sum of the losses of a batch in nats, a scalar. The caller divides by the targets of the whole step.
+ * @param logitBytes - bytes that logits may take at once. Default: that of `linearCrossEntropy`
  */
-export function lossSum(model: LlamaForCausalLM, batch: Batch, logitBytes = LOGIT_BYTES): Tensor {
-  const supervision = supervisionOf(batch);
-  const states = supervisedStates(model, batch, supervision);
-  const pieces = piecesOf(model, supervision, logitBytes);
-  const lossOf = (part: Tensor, targets: Int32Array): Tensor =>
-    crossEntropy(model.lm_head.forward(part), ints(part.device, targets), { reduction: "sum" });
-  if (pieces.length === 1) return lossOf(states, supervision.targets);
-  return pieces
-    .map(({ start, end, targets }) =>
-      checkpoint((part) => lossOf(part, targets), slice(states, 0, start, end)),
-    )
-    .reduce((a, b) => add(a, b));
+export function lossSum(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
+  return scope(() => loss(model, batch, { reduction: "sum", logitBytes }));
 }
 
 /** The loss of each supervised token in nats, `[targets]`, in the order of the batch. For evaluation, without gradient. */
-export function tokenLosses(model: LlamaForCausalLM, batch: Batch, logitBytes = LOGIT_BYTES): Tensor {
+export function tokenLosses(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
+  return noGrad(() => scope(() => loss(model, batch, { reduction: "none", logitBytes })));
+}
+
+function loss(model: LlamaForCausalLM, batch: Batch, options: LinearCrossEntropyOptions): Tensor {
   const supervision = supervisionOf(batch);
-  return noGrad(() => {
-    const states = supervisedStates(model, batch, supervision);
-    const losses = piecesOf(model, supervision, logitBytes).map(({ start, end, targets }) =>
-      scope(() => {
-        const logits = model.lm_head.forward(slice(states, 0, start, end));
-        return crossEntropy(logits, ints(logits.device, targets), { reduction: "none" });
-      }),
-    );
-    return concat(losses, 0);
-  });
-}
-
-interface Piece {
-  readonly start: number;
-  readonly end: number;
-  readonly targets: Int32Array;
-}
-
-/** Cuts the supervised positions so that the logits of each piece fit `logitBytes`. */
-function piecesOf(model: LlamaForCausalLM, { targets }: Supervision, logitBytes: number): Piece[] {
-  const most = Math.max(1, Math.floor(logitBytes / 4 / model.config.vocabSize));
-  return Array.from({ length: Math.ceil(targets.length / most) }, (_, i) => {
-    const start = i * most;
-    const end = Math.min(start + most, targets.length);
-    return { start, end, targets: targets.subarray(start, end) };
-  });
+  const states = supervisedStates(model, batch, supervision);
+  const { lm_head: head } = model;
+  const isMatrix = head instanceof Linear && head.bias === undefined;
+  return linearCrossEntropy(
+    states,
+    isMatrix ? head.weight : head,
+    ints(states.device, supervision.targets),
+    options,
+  );
 }
 
 function ints(device: Device, values: Int32Array): Tensor {

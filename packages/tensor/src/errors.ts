@@ -22,6 +22,17 @@ export class DeviceError extends Error {
   }
 }
 
+/** A GPU that went away: a driver reset, a removed card, a closed device. All that was pending fails with it, and every later call. */
+export class DeviceLostError extends DeviceError {
+  override readonly name = "DeviceLostError";
+  /** What the driver, browser or program said. */
+  readonly reason: string;
+  constructor(reason: string) {
+    super("webgpu", `the device was lost (${reason}). Open another one and go on from the last snapshot.`);
+    this.reason = reason;
+  }
+}
+
 /** More memory was asked for than the device or its budget has. */
 export class OutOfMemoryError extends DeviceError {
   override readonly name = "OutOfMemoryError";
@@ -38,6 +49,14 @@ export class GradError extends Error {
 /** A value (not a shape or type) that an operation cannot work with. */
 export class ValueError extends Error {
   override readonly name = "ValueError";
+  constructor(who: string, message: string) {
+    super(`${who}: ${message}`);
+  }
+}
+
+/** A step that cannot be compiled, or a value that was taken out of one. */
+export class CompileError extends Error {
+  override readonly name = "CompileError";
   constructor(who: string, message: string) {
     super(`${who}: ${message}`);
   }

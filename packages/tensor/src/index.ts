@@ -2,6 +2,10 @@ export { checkpoint } from "./autograd/checkpoint.ts";
 export { enableGrad, isGradEnabled, noGrad } from "./autograd/gradMode.ts";
 export { type BackwardOptions, grad } from "./autograd/tape.ts";
 
+export { type Compiled, type CompileOptions, compile } from "./compile/compile.ts";
+export { everyStep } from "./compile/live.ts";
+export type { PlanReport } from "./compile/program.ts";
+export { structureChanged } from "./compile/structure.ts";
 export {
   arange,
   eye,
@@ -19,10 +23,28 @@ export type { Counters, Device, MemoryInfo } from "./device/device.ts";
 export type { GpuDevice, GpuOptions } from "./device/webgpu/gpuDevice.ts";
 export { openWebGpu } from "./device/webgpu/open.ts";
 export { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
-export { DeviceError, DTypeError, GradError, OutOfMemoryError, ShapeError, ValueError } from "./errors.ts";
+export {
+  CompileError,
+  DeviceError,
+  DTypeError,
+  GradError,
+  OutOfMemoryError,
+  ShapeError,
+  ValueError,
+} from "./errors.ts";
 export { bytesFor, type WeightFormat } from "./formats/format.ts";
 export { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./formats/half.ts";
 export * from "./formats/index.ts";
+export { dynamicMap, nestedBlockSize } from "./formats/packed/dynamicMap.ts";
+export { packedFormats } from "./formats/packed/index.ts";
+export {
+  bytesOfWords,
+  type PackedFormat,
+  type PackedLayout,
+  type PackedPart,
+  packedLayout,
+  wordsOfBytes,
+} from "./formats/packed/packed.ts";
 export * from "./ops/index.ts";
 export { foldIn, Generator, type Key, keyOf } from "./random/index.ts";
 export { keep, openScope, type Scope, scope } from "./scope.ts";

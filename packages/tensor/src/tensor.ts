@@ -1,5 +1,7 @@
 import type { Variable } from "./autograd/node.ts";
 import { backward } from "./autograd/tape.ts";
+import { structureChanged } from "./compile/structure.ts";
+import { activeTrace, checkReadable, checkReal } from "./compile/trace.ts";
 import type { Device, View } from "./device/device.ts";
 import type { Storage } from "./device/storage.ts";
 import { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
@@ -86,15 +88,18 @@ export class Tensor implements View, Disposable {
       );
     if (value && !isFloat(this.dtype))
       throw new GradError("requiresGrad", `the dtype must be a float type, got ${this.dtype}.`);
+    if (this.variable.requiresGrad !== value) structureChanged();
     this.variable.requiresGrad = value;
   }
 
   /** d loss / d this, filled by `backward` on leaves; same shape. */
   get grad(): Tensor | undefined {
+    activeTrace()?.noteGrad(this.variable);
     return this.variable.grad;
   }
 
   set grad(value: Tensor | undefined) {
+    activeTrace()?.noteGrad(this.variable);
     this.variable.grad = value;
   }
 
@@ -115,22 +120,38 @@ export class Tensor implements View, Disposable {
   }
 
   /** The one value of a tensor of size 1. */
-  async item(): Promise<number> {
-    if (this.size !== 1)
-      throw new ShapeError("item", `the tensor must have one value, got ${show(this.shape)}. Use toArray.`);
-    return (await this.toArray())[0];
+  item(): Promise<number> {
+    checkReadable("item");
+    return this.#item();
   }
 
   /** All values, row-major, in a new host array; f16 and bf16 widened to f32, bool as 0 and 1. */
-  async toArray(): Promise<Float32Array | Float64Array | Int32Array | Uint32Array> {
-    const values = await this.toBits();
+  toArray(): Promise<Float32Array | Float64Array | Int32Array | Uint32Array> {
+    checkReadable("toArray");
+    return this.#array();
+  }
+
+  /** As `toArray`, but f16 and bf16 as they are stored. */
+  toBits(): Promise<TypedArray> {
+    checkReadable("toBits");
+    return this.#bits();
+  }
+
+  async #item(): Promise<number> {
+    if (this.size !== 1)
+      throw new ShapeError("item", `the tensor must have one value, got ${show(this.shape)}. Use toArray.`);
+    return (await this.#array())[0];
+  }
+
+  async #array(): Promise<Float32Array | Float64Array | Int32Array | Uint32Array> {
+    const values = await this.#bits();
     if (!(values instanceof Uint16Array)) return values;
     return this.dtype === "f16" ? f16ToF32(values) : bf16ToF32(values);
   }
 
-  /** As `toArray`, but f16 and bf16 as they are stored. */
-  async toBits(): Promise<TypedArray> {
+  async #bits(): Promise<TypedArray> {
     this.checkAlive("toArray");
+    checkReal("toArray", this.storage);
     return this.device.read(this);
   }
 

@@ -1,3 +1,4 @@
+import { activeTrace } from "../compile/trace.ts";
 import { GradError, ShapeError } from "../errors.ts";
 import { add } from "../ops/add.ts";
 import { onesLike } from "../ops/fill.ts";
@@ -23,6 +24,7 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
   mode(() => {
     scope(() => {
       for (const [variable, gradient] of walk([seedOf("backward", loss, options)], options, undefined)) {
+        activeTrace()?.noteGrad(variable);
         const before = variable.grad;
         variable.grad = keep(before === undefined ? gradient : add(before, gradient));
         before?.dispose();

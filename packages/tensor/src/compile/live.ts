@@ -1,10 +1,20 @@
-/** A host computation that a compiled step repeats before each replay. */
-export type Refresh = () => void;
+/** Numbers that change from step to step, and the host computation that makes them. */
+export interface Live {
+  /** The object (or array) that ops hold as attributes. */
+  readonly values: object;
+  /** Made again before each replay of a compiled step, and copied into `values`. */
+  compute: () => object;
+}
 
-let listener: ((refresh: Refresh) => void) | undefined;
+const known = new WeakSet<object>();
 
-/** Hears of every `everyStep` that `fn` reaches. For the tracer. */
-export function hearLive<T>(onLive: (refresh: Refresh) => void, fn: () => T): T {
+/** Whether an object came from `everyStep`, so that what is computed from it must be computed again too. */
+export const isLive = (values: object): boolean => known.has(values);
+
+let listener: ((live: Live) => void) | undefined;
+
+/** Runs `fn` and hears of every `everyStep` that it reaches. For the tracer. */
+export function hearLive<T>(onLive: (live: Live) => void, fn: () => T): T {
   const before = listener;
   listener = onLive;
   try {
@@ -14,6 +24,11 @@ export function hearLive<T>(onLive: (refresh: Refresh) => void, fn: () => T): T 
   }
 }
 
+function hear(live: Live): void {
+  known.add(live.values);
+  listener?.(live);
+}
+
 /**
  * Numbers that change from step to step, as attributes of an op: computed now, and while a step is being compiled again before
  * each of its replays, in the order of the calls. The returned object (or array) is the same each time, with new values in it; so an
@@ -21,6 +36,6 @@ export function hearLive<T>(onLive: (refresh: Refresh) => void, fn: () => T): T 
  */
 export function everyStep<T extends object>(compute: () => T): T {
   const values = compute();
-  listener?.(() => Object.assign(values, compute()));
+  hear({ values, compute });
   return values;
 }

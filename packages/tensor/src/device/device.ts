@@ -1,3 +1,4 @@
+import type { Run } from "../compile/trace.ts";
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Op } from "../ops/op.ts";
 import type { Shape } from "../shape.ts";
@@ -33,6 +34,21 @@ export interface Counters {
   readBacks: number;
 }
 
+/** One unit of work of a compiled step: a dispatch, or an op on the CPU. */
+export interface Lowered {
+  /** Name of the op it belongs to. */
+  readonly name: string;
+  /** The storages that it reads or writes. */
+  readonly storages: readonly Storage[];
+}
+
+/** A list of work, bound to storages. */
+export interface Replayer {
+  /** Queues all of it. */
+  replay(): void;
+  dispose(): void;
+}
+
 /**
  * A place where tensors live and ops run. Ops are queued or run at once, in order; only `read` is asynchronous.
  * The two kinds mean the same: "cpu" is the reference, "webgpu" the fast one.
@@ -51,6 +67,18 @@ export interface Device {
   read(view: View): Promise<TypedArray>;
   /** Runs one op: writes `outputs` (and the inputs that the op declares as changed). */
   run<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void;
+  /** Copies values on the device; both views have one dtype and size. */
+  copy(from: View, to: View): void;
+  /** Bytes that `allocate` really takes for so many values. */
+  footprint(dtype: DType, size: number): number;
+  /** Values of types of one class may use one storage in turn. */
+  bufferClass(dtype: DType): string;
+  /** What running an op takes, over storages that need not exist; `scratch` gives it storages for its own use. */
+  lower(run: Run, scratch: (dtype: DType, size: number) => View): readonly Lowered[];
+  /** Builds what a list of lowered work needs (pipelines), all at once. */
+  warm(list: readonly Lowered[]): Promise<void>;
+  /** Makes ready to do a list of lowered work again and again; `real` gives the storage behind each one that it names. */
+  replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer;
   /** Called by a storage that nobody uses any more. */
   free(storage: Storage): void;
   /** Throws DTypeError where the device cannot hold the type. */

@@ -24,6 +24,11 @@ export abstract class Storage {
 
   release(): void {
     if (this.#users === 0) throw internal("a storage was freed twice");
-    if (--this.#users === 0) this.device.free(this);
+    if (--this.#users === 0) this.freed();
+  }
+
+  /** Nobody uses the storage any more. */
+  protected freed(): void {
+    this.device.free(this);
   }
 }

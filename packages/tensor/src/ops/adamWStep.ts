@@ -45,7 +45,7 @@ const adamWStepOp: Op<AdamWStep> = {
   },
 
   wgsl([parameter, gradient, first, second], _, attrs) {
-    const { decay, beta1, beta2, stepSize, rootCorrection, eps } = factors(attrs);
+    const now = () => factors(attrs); // a compiled step changes attrs from step to step
     return [
       {
         key: "step",
@@ -58,13 +58,13 @@ const adamWStepOp: Op<AdamWStep> = {
           { name: "v", view: second, access: "update" },
         ],
         params: [
-          ["decay", "f32", decay],
-          ["rest1", "f32", 1 - beta1],
-          ["beta2", "f32", beta2],
-          ["rest2", "f32", 1 - beta2],
-          ["step_size", "f32", stepSize],
-          ["root_correction", "f32", rootCorrection],
-          ["eps", "f32", eps],
+          ["decay", "f32", () => now().decay],
+          ["rest1", "f32", () => 1 - now().beta1],
+          ["beta2", "f32", () => now().beta2],
+          ["rest2", "f32", () => 1 - now().beta2],
+          ["step_size", "f32", () => now().stepSize],
+          ["root_correction", "f32", () => now().rootCorrection],
+          ["eps", "f32", () => now().eps],
         ],
         main: () => `let g = g_at(i);
   let m = m_at(i) + (g - m_at(i)) * P.rest1;

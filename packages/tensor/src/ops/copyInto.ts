@@ -25,7 +25,7 @@ function checkSame(who: string, target: Meta, source: Meta): void {
     );
 }
 
-const copyOp: Op<null> = {
+export const copyOp: Op<null> = {
   name: "copyInto",
   raw: true,
   mutates: [0],

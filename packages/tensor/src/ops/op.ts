@@ -1,5 +1,6 @@
 import { isGradEnabled } from "../autograd/gradMode.ts";
 import { Node } from "../autograd/node.ts";
+import { activeTrace, checkReal } from "../compile/trace.ts";
 import type { Device, View } from "../device/device.ts";
 import { type DType, isFloat, type TypedArray } from "../dtype.ts";
 import { DeviceError, GradError } from "../errors.ts";
@@ -130,6 +131,8 @@ export function applyOn<A>(
       `this op has no gradient (${op.gradient.slice("none: ".length)}). Use detach or noGrad around it.`,
     );
   }
+  const trace = activeTrace();
+  if (trace === undefined) for (const { storage } of inputs) checkReal(op.name, storage);
   let outputs: Tensor[];
   if (op.view !== undefined) {
     const [meta] = metas;
@@ -137,10 +140,14 @@ export function applyOn<A>(
   } else {
     outputs = metas.map((meta) => {
       device.checkDType(op.name, meta.dtype);
-      return spawn(meta, device.allocate(meta.dtype, sizeOf(meta.shape)), 0);
+      const size = sizeOf(meta.shape);
+      const storage =
+        trace === undefined ? device.allocate(meta.dtype, size) : trace.allocate(device, meta.dtype, size);
+      return spawn(meta, storage, 0);
     });
     try {
-      device.run(op, inputs, outputs, attrs);
+      if (trace === undefined) device.run(op, inputs, outputs, attrs);
+      else trace.record(op, inputs, outputs, attrs);
     } catch (error) {
       for (const output of outputs) output.dispose();
       throw error;

@@ -16,14 +16,32 @@ export class Generator {
     this.#key = keyOf(seed);
   }
 
-  /** The next key. */
+  /** The next key. In a compiled step it is another one at each replay, as if the step had run again. */
   next(): Key {
     witness?.(this);
-    return foldIn(this.#key, this.count++);
+    const key = this.keyAt(this.count++);
+    return tracer === undefined ? key : tracer(this, this.count - 1, key);
+  }
+
+  /** The key of call number `count`. */
+  keyAt(count: number): Key {
+    return foldIn(this.#key, count);
   }
 }
 
 let witness: ((generator: Generator) => void) | undefined;
+let tracer: ((generator: Generator, count: number, key: Key) => Key) | undefined;
+
+/** Runs `fn` and lets `onKey` replace the keys that generators give in it. For compiled steps. */
+export function traceKeys<T>(onKey: (generator: Generator, count: number, key: Key) => Key, fn: () => T): T {
+  const outer = tracer;
+  tracer = onKey;
+  try {
+    return fn();
+  } finally {
+    tracer = outer;
+  }
+}
 
 /** Where the generators that a function used stood before it. */
 export type Snapshot = ReadonlyMap<Generator, number>;

@@ -1,3 +1,4 @@
+import type { Param } from "../ops/kernel.ts";
 import { type Key, rotations } from "./threefry.ts";
 
 const ADDED = 0x1bd11bda;
@@ -79,11 +80,11 @@ export function unitLimit(p: number): number {
   return Math.ceil(Math.fround(p) * 2 ** 23);
 }
 
-/** Params of a kernel that calls `random_bits`. */
-export function keyParams([k0, k1]: Key): readonly (readonly [name: string, type: "u32", value: number])[] {
+/** Params of a kernel that calls `random_bits`. A compiled step changes the words of the key from step to step. */
+export function keyParams(key: Key): readonly Param[] {
   return [
-    ["k0", "u32", k0],
-    ["k1", "u32", k1],
+    ["k0", "u32", () => key[0]],
+    ["k1", "u32", () => key[1]],
   ];
 }
 

@@ -1,3 +1,5 @@
+import { everyStep, isLive } from "../compile/live.ts";
+
 /** A key of the counter-based generator: two 32-bit words, as JAX's raw keys. */
 export type Key = readonly [number, number];
 
@@ -35,5 +37,6 @@ export function keyOf(seed: number): Key {
 /** A new key from a key and a number, as `jax.random.fold_in`. */
 export function foldIn(key: Key, data: number): Key {
   const [high, low] = keyOf(data);
-  return threefry(key, high, low);
+  const fold = () => threefry(key, high, low);
+  return isLive(key) ? everyStep(fold) : fold();
 }

@@ -1,11 +1,13 @@
+import type { Run } from "../../compile/trace.ts";
 import { bytesPer, type DType, isHalf, type TypedArray } from "../../dtype.ts";
 import { DeviceError, internal, OutOfMemoryError } from "../../errors.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../formats/half.ts";
 import type { CpuArray, Op } from "../../ops/op.ts";
 import { show, sizeOf } from "../../shape.ts";
-import type { Counters, Device, MemoryInfo, View } from "../device.ts";
+import type { Counters, Device, Lowered, MemoryInfo, Replayer, View } from "../device.ts";
 import { Storage } from "../storage.ts";
 import { ArrayPool } from "./arrayPool.ts";
+import { cpuReplayer, LoweredRun } from "./replay.ts";
 
 export interface CpuOptions {
   /**
@@ -100,6 +102,28 @@ export class CpuDevice implements Device {
       if (view.dtype === "f16" && data instanceof Float32Array) f32ToF16(data, bitsOf(view));
       if (view.dtype === "bf16" && data instanceof Float32Array) f32ToBf16(data, bitsOf(view));
     });
+  }
+
+  copy(from: View, to: View): void {
+    valuesIn(to).set(valuesIn(from));
+  }
+
+  footprint(dtype: DType, size: number): number {
+    return size * bytesPer(dtype);
+  }
+
+  bufferClass(dtype: DType): string {
+    return dtype;
+  }
+
+  lower(run: Run): readonly LoweredRun[] {
+    return [new LoweredRun(run)];
+  }
+
+  async warm(): Promise<void> {}
+
+  replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer {
+    return cpuReplayer(this, list as readonly LoweredRun[], real); // as `lower` made them
   }
 
   free(storage: Storage): void {

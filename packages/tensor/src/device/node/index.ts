@@ -5,3 +5,4 @@ export type { GpuGlobals } from "./gpu.ts";
 export { gpuGlobals, openGpu } from "./gpu.ts";
 
 export { type NodeGpuOptions, openFound, openWebGpu } from "./open.ts";
+export { settle } from "./settle.ts";

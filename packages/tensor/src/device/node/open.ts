@@ -1,7 +1,10 @@
+import type { FlushPolicy } from "../webgpu/commands.ts";
 import type { GpuDevice, GpuOptions } from "../webgpu/gpuDevice.ts";
 import { openOn } from "../webgpu/open.ts";
 import { type AdapterOptions, type FoundAdapter, findAdapter } from "./adapters.ts";
 import { settle } from "./settle.ts";
+
+const flush: FlushPolicy = { dispatches: 128, bytes: 2 ** 28 };
 
 export type NodeGpuOptions = Partial<AdapterOptions> & Omit<GpuOptions, "settle">;
 
@@ -22,5 +25,5 @@ export async function openFound(
   found: FoundAdapter,
   options: Omit<GpuOptions, "settle"> = {},
 ): Promise<GpuDevice> {
-  return openOn(found.adapter, found.name, { ...options, settle }, found.language);
+  return openOn(found.adapter, found.name, { flush, ...options, settle }, found.language);
 }

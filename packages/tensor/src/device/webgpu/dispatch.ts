@@ -1,4 +1,6 @@
+import { bytesPer } from "../../dtype.ts";
 import type { Kernel } from "../../ops/kernel.ts";
+import { sizeOf } from "../../shape.ts";
 import { gridOf, paramWords, writeParams } from "./shader.ts";
 
 /** How a kernel gets its params: as immediates, or in a slot of a uniform buffer that is bound with a dynamic offset. */
@@ -28,6 +30,8 @@ export class Dispatch {
   readonly grid: readonly [x: number, y: number];
   /** Whether some params are functions, so that `refresh` can change `words`. */
   readonly live: boolean;
+  /** Of the tensors that it binds. */
+  readonly bytes: number;
   readonly #floats: Float32Array;
 
   constructor(
@@ -45,6 +49,10 @@ export class Dispatch {
     this.words = new Uint32Array(paramWords(kernel));
     this.#floats = new Float32Array(this.words.buffer);
     this.grid = gridOf(kernel);
+    this.bytes = kernel.bindings.reduce(
+      (sum, { view: { shape, dtype } }) => sum + sizeOf(shape) * bytesPer(dtype),
+      0,
+    );
     this.live = kernel.params?.some(([, , value]) => typeof value === "function") ?? false;
     this.refresh();
   }

@@ -1,13 +1,19 @@
+import type { Run } from "../../compile/trace.ts";
 import { arrayOf, bytesPer, type DType, type TypedArray } from "../../dtype.ts";
-import { DeviceError, DTypeError, internal } from "../../errors.ts";
+import { DeviceError, DeviceLostError, DTypeError, internal, OutOfMemoryError } from "../../errors.ts";
+import { copyOp } from "../../ops/copyInto.ts";
 import type { GpuInfo, Kernel } from "../../ops/kernel.ts";
 import type { Op } from "../../ops/op.ts";
 import { sizeOf } from "../../shape.ts";
-import type { Counters, Device, MemoryInfo, View } from "../device.ts";
+import type { Counters, Device, Lowered, MemoryInfo, Replayer, View } from "../device.ts";
 import { Storage } from "../storage.ts";
+import { Commands, type FlushPolicy, type Watcher } from "./commands.ts";
 import { Dispatch, SLOT } from "./dispatch.ts";
 import { PipelineCache } from "./pipelines.ts";
-import { BufferPool } from "./pool.ts";
+import { BufferPool, bucket } from "./pool.ts";
+import { gpuReplayer, LoweredKernel } from "./replay.ts";
+import { Staging } from "./staging.ts";
+import { Waiting } from "./waiting.ts";
 import { warmUp } from "./warm.ts";
 
 export interface GpuOptions {
@@ -21,12 +27,11 @@ export interface GpuOptions {
   limits?: "adapter" | "default";
   /** Whether params may go with the dispatch instead of through a buffer. Default: where the device can. */
   immediates?: boolean;
-}
-
-/** What a profiler puts between ops and the GPU. */
-export interface Watcher {
-  /** Called for each dispatch, which then gets a pass of its own, with this descriptor. */
-  dispatched(dispatch: Dispatch): GPUComputePassDescriptor;
+  /**
+   * When recorded work is submitted; reading submits too. Default in Node 128 dispatches or 256 MiB of bound tensors; in pages, which must
+   * draw in between, 48 or 64 MiB.
+   */
+  flush?: FlushPolicy;
 }
 
 class GpuStorage extends Storage {
@@ -38,10 +43,10 @@ class GpuStorage extends Storage {
   }
 }
 
-/** Dispatches after which the recorded work is submitted, so that the GPU starts while JavaScript goes on. */
-const FLUSH_EVERY = 128;
-/** Slots of params that are not immediates, in one buffer between two submits. */
-const SLOTS = FLUSH_EVERY;
+/** Names of errors with which promises of a device are rejected. */
+const refusals = new Set(["AbortError", "OperationError", "GPUPipelineError"]);
+
+const PAGE_FLUSH: FlushPolicy = { dispatches: 48, bytes: 2 ** 26 };
 
 /** Tensors on a GPU through WebGPU: Dawn in Node, the browser's own in a page. */
 export class GpuDevice implements Device {
@@ -59,32 +64,29 @@ export class GpuDevice implements Device {
   readonly gpu: GPUDevice;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
-  readonly #settle: <T>(promise: Promise<T>) => Promise<T>;
-  /** Sees every dispatch while it is set. */
-  watcher: Watcher | undefined;
+  readonly #commands: Commands;
+  readonly #staging: Staging;
+  readonly #waiting: Waiting;
+  /** Resolves when the device is lost, with the error that pending reads and later calls get. */
+  readonly lost: Promise<DeviceLostError>;
   /** What generators of kernels know of the adapter. */
   readonly info: GpuInfo;
-  readonly #ring: GPUBuffer;
-  readonly #ringGroup: GPUBindGroup;
-  readonly #slots = new Uint32Array((SLOT / 4) * SLOTS);
-  #usedSlots = 0;
-  #encoder: GPUCommandEncoder | undefined;
-  #pass: GPUComputePassEncoder | undefined;
-  #pending = 0;
   #failure: Error | undefined;
-  #lost: string | undefined;
+  readonly #lose: (reason: string) => void;
+  /** Ends of steps that the GPU may still be at. */
+  readonly #marks: Promise<void>[] = [];
   #scratch: GpuStorage[] = [];
 
   constructor(gpu: GPUDevice, name: string, options: GpuOptions = {}, adapter?: GPUAdapterInfo) {
     this.gpu = gpu;
     this.name = name;
-    this.#settle = options.settle ?? ((promise) => promise);
+    this.#waiting = new Waiting(options.settle ?? ((promise) => promise));
     const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
     this.#pool = new BufferPool(gpu, this.counters, maxBytes, () => this.flush());
     this.#pipelines = new PipelineCache(gpu, this.counters, options.immediates ?? false);
-    // UNIFORM | COPY_DST
-    this.#ring = gpu.createBuffer({ size: SLOT * SLOTS, usage: 0x40 | 0x08 });
-    this.#ringGroup = this.slotGroup(this.#ring);
+    const { uniformLayout } = this.#pipelines;
+    this.#commands = new Commands(gpu, this.counters, options.flush ?? PAGE_FLUSH, uniformLayout);
+    this.#staging = new Staging(gpu, this.counters);
     const subgroups = gpu.features.has("subgroups");
     const { subgroupMinSize = 0, subgroupMaxSize = 0, isFallbackAdapter = false } = adapter ?? {};
     this.info = {
@@ -98,12 +100,33 @@ export class GpuDevice implements Device {
         return { shape: [size], dtype, storage, offset: 0 };
       },
     };
-    gpu.onuncapturederror = (event) => {
-      this.#failure ??= new DeviceError("webgpu", event.error.message);
+    gpu.onuncapturederror = ({ error }) => {
+      this.#failure ??= this.#typed(error);
     };
-    void gpu.lost.then((info) => {
-      this.#lost = info.message || info.reason || "unknown reason";
+    let lose: (loss: DeviceLostError) => void = () => {};
+    this.lost = new Promise((resolve) => {
+      lose = resolve;
     });
+    this.#lose = (reason) => {
+      this.#waiting.lose(new DeviceLostError(reason));
+      if (this.#waiting.loss !== undefined) lose(this.#waiting.loss);
+    };
+    void gpu.lost.then(({ message, reason }) => this.#lose(message || reason || "unknown reason"));
+  }
+
+  /** Why the device was lost; undefined while it works. */
+  get loss(): DeviceLostError | undefined {
+    return this.#waiting.loss;
+  }
+
+  /** Sees every dispatch while it is set. */
+  get watcher(): Watcher | undefined {
+    return this.#commands.watcher;
+  }
+
+  set watcher(watcher: Watcher | undefined) {
+    this.flush();
+    this.#commands.watcher = watcher;
   }
 
   allocate(dtype: DType, size: number): Storage {
@@ -119,10 +142,8 @@ export class GpuDevice implements Device {
 
   upload(storage: Storage, values: TypedArray): void {
     if (values.byteLength === 0) return;
-    // writeBuffer happens before work that is recorded but not submitted, and that work may use the buffer's former life.
-    this.flush();
-    const whole = values.byteLength % 4 === 0 ? values : padded(values);
-    this.gpu.queue.writeBuffer(bufferOf(storage), 0, whole.buffer, whole.byteOffset, whole.byteLength);
+    this.#checkAlive();
+    this.#commands.upload(bufferOf(storage), values.byteLength % 4 === 0 ? values : padded(values));
   }
 
   async read(view: View): Promise<TypedArray> {
@@ -134,54 +155,70 @@ export class GpuDevice implements Device {
     const start = view.offset * bytesPer(view.dtype);
     const from = Math.floor(start / 4) * 4;
     const bytes = Math.ceil((start + values.byteLength - from) / 4) * 4;
-    // MAP_READ | COPY_DST
-    const staging = this.gpu.createBuffer({ size: bytes, usage: 0x01 | 0x08 });
-    this.#endPass();
-    this.#commands().copyBufferToBuffer(bufferOf(view.storage), from, staging, 0, bytes);
+    const staging = this.#staging.take(bytes);
+    this.#commands.encoder().copyBufferToBuffer(bufferOf(view.storage), from, staging, 0, bytes);
     this.flush();
     try {
-      await this.#settle(staging.mapAsync(1));
+      await this.#wait(staging.mapAsync(1, 0, bytes));
+      const mapped = new Uint8Array(staging.getMappedRange(0, bytes));
+      new Uint8Array(values.buffer).set(mapped.subarray(start - from, start - from + values.byteLength));
+      staging.unmap();
     } catch (error) {
-      throw new DeviceError(
-        "webgpu",
-        `the device was lost while a result was read (${this.#lost ?? (error instanceof Error ? error.message : String(error))}). Open another device and load the last checkpoint.`,
-      );
+      staging.destroy();
+      throw error;
     }
-    const mapped = new Uint8Array(staging.getMappedRange());
-    new Uint8Array(values.buffer).set(mapped.subarray(start - from, start - from + values.byteLength));
-    staging.unmap();
-    staging.destroy();
-    this.#checkAlive();
+    this.#staging.give(staging);
     return values;
   }
 
   /** Waits until everything that was queued is done. */
   async finish(): Promise<void> {
-    this.flush();
-    await this.#settle(this.gpu.queue.onSubmittedWorkDone());
     this.#checkAlive();
+    this.flush();
+    await this.#wait(this.gpu.queue.onSubmittedWorkDone());
+  }
+
+  /**
+   * To be awaited once a step: submits what is recorded and waits while the GPU is more than `steps` steps behind, so
+   * that it never idles and work does not pile up.
+   */
+  async throttle(steps = 2): Promise<void> {
+    this.#checkAlive();
+    this.flush();
+    const mark = this.#wait(this.gpu.queue.onSubmittedWorkDone());
+    mark.catch(() => {}); // told by the call that waits for it
+    this.#marks.push(mark);
+    while (this.#marks.length > steps) await this.#marks.shift();
+  }
+
+  /** Waits for a promise of the device; what is wrong with the device by then is the error. */
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    try {
+      const value = await this.#waiting.wait(promise);
+      this.#checkAlive();
+      return value;
+    } catch (error) {
+      if (!(error instanceof Error && refusals.has(error.name))) throw error;
+      // The reason, a loss or an error of the device, may come a turn later than this.
+      await new Promise((resolve) => setTimeout(resolve));
+      this.#checkAlive();
+      throw new DeviceError("webgpu", `the device refused to go on (${error.message}). Open another one.`);
+    }
   }
 
   run<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void {
     this.#checkAlive();
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
-    for (const kernel of op.wgsl(inputs, outputs, attrs, this.info)) {
-      if (kernel.count > 0) this.#dispatch(op.name, kernel);
+    try {
+      for (const kernel of op.wgsl(inputs, outputs, attrs, this.info)) {
+        if (kernel.count === 0) continue;
+        const dispatch = this.prepare(op.name, kernel);
+        this.#commands.record(dispatch, this.bindGroup(dispatch));
+      }
+    } finally {
+      for (const storage of this.#scratch) this.#pool.give(storage.buffer);
+      this.#scratch = [];
     }
-    for (const storage of this.#scratch) this.#pool.give(storage.buffer);
-    this.#scratch = [];
-  }
-
-  #dispatch(op: string, kernel: Kernel): void {
-    const dispatch = this.prepare(op, kernel);
-    const group = this.bindGroup(dispatch);
-    if (dispatch.mode === "immediate") dispatch.encode(this.pass(dispatch), group);
-    else {
-      const offset = SLOT * this.#usedSlots++;
-      this.#slots.set(dispatch.words, offset / 4);
-      dispatch.encode(this.pass(dispatch), group, this.#ringGroup, offset);
-    }
-    this.countDispatch();
   }
 
   /** The pipeline, params and grid of a kernel. Throws where the device was lost. */
@@ -215,51 +252,60 @@ export class GpuDevice implements Device {
 
   /** The pass to record a dispatch in. Ask again for each one: counting it may submit, and a profiler wants passes of its own. */
   pass(dispatch: Dispatch): GPUComputePassEncoder {
-    if (this.watcher !== undefined) {
-      this.#endPass();
-      this.#pass = this.#commands().beginComputePass(this.watcher.dispatched(dispatch));
-    }
-    this.#pass ??= this.#commands().beginComputePass();
-    return this.#pass;
+    return this.#commands.pass(dispatch);
   }
 
   /** To be called after each dispatch that was recorded; submits where enough is. */
   countDispatch(): void {
-    this.counters.dispatches++;
-    if (++this.#pending >= FLUSH_EVERY) this.flush();
+    this.#commands.count();
   }
 
   /**
    * Makes the pipelines of kernels in parallel and runs each new one once on nothing, since drivers compile as late as at a
    * pipeline's first dispatch.
    */
-  async warm(kernels: Iterable<readonly [op: string, kernel: Kernel]>): Promise<void> {
+  async warm(list: readonly Lowered[]): Promise<void> {
     this.#checkAlive();
-    await this.#settle(warmUp(this, this.#pipelines, kernels));
-    this.#checkAlive();
+    await this.#wait(warmUp(this, this.#pipelines, list as readonly LoweredKernel[])); // as `lower` made them
   }
 
-  #commands(): GPUCommandEncoder {
-    this.#encoder ??= this.gpu.createCommandEncoder();
-    return this.#encoder;
+  copy(from: View, to: View): void {
+    const per = bytesPer(from.dtype);
+    const [start, end] = [from.offset * per, to.offset * per];
+    const bytes = sizeOf(from.shape) * per;
+    if (bytes === 0) return;
+    if ([start, end].some((at) => at % 4 !== 0) || (bytes % 4 !== 0 && to.storage.bytes < end + bytes + 2)) {
+      this.run(copyOp, [to, from], [], null);
+      return;
+    }
+    this.#checkAlive();
+    const [source, target] = [bufferOf(from.storage), bufferOf(to.storage)];
+    this.#commands.encoder().copyBufferToBuffer(source, start, target, end, Math.ceil(bytes / 4) * 4);
   }
 
-  #endPass(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+  footprint(dtype: DType, size: number): number {
+    return bucket(size * bytesPer(dtype));
+  }
+
+  bufferClass(): string {
+    return "any";
+  }
+
+  lower({ op, inputs, outputs, attrs }: Run, scratch: GpuInfo["scratch"]): readonly LoweredKernel[] {
+    if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
+    return op
+      .wgsl(inputs, outputs, attrs, { ...this.info, scratch })
+      .filter(({ count }) => count > 0)
+      .map((kernel) => new LoweredKernel(op.name, kernel));
+  }
+
+  replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer {
+    return gpuReplayer(this, list as readonly LoweredKernel[], real); // as `lower` made them
   }
 
   /** Submits what is recorded. */
   flush(): void {
-    if (this.#encoder === undefined) return;
-    this.#endPass();
-    if (this.#usedSlots > 0)
-      this.gpu.queue.writeBuffer(this.#ring, 0, this.#slots, 0, (this.#usedSlots * SLOT) / 4);
-    this.gpu.queue.submit([this.#encoder.finish()]);
-    this.counters.submits++;
-    this.#encoder = undefined;
-    this.#pending = 0;
-    this.#usedSlots = 0;
+    this.#commands.flush();
   }
 
   free(storage: Storage): void {
@@ -280,24 +326,31 @@ export class GpuDevice implements Device {
   }
 
   close(): void {
-    if (this.#lost !== undefined) return;
+    if (this.loss !== undefined) return;
     this.flush();
     this.#pool.trim();
-    this.#lost = "it was closed";
+    this.#lose("it was closed");
     this.gpu.destroy();
   }
 
+  /** Throws where the device was lost, or once for what went wrong since the last call. */
   #checkAlive(): void {
-    if (this.#lost !== undefined)
-      throw new DeviceError(
-        "webgpu",
-        `the device was lost (${this.#lost}). Open another one and load the last checkpoint.`,
-      );
+    if (this.loss !== undefined) throw this.loss;
     if (this.#failure !== undefined) {
       const failure = this.#failure;
       this.#failure = undefined;
       throw failure;
     }
+  }
+
+  #typed(error: GPUError): DeviceError {
+    // By name: Node's binding has its own classes, which are no globals.
+    if (error.constructor.name !== "GPUOutOfMemoryError") return new DeviceError("webgpu", error.message);
+    const { liveBytes, liveBuffers, pooledBytes } = this.#pool;
+    return new OutOfMemoryError(
+      "webgpu",
+      `the device has no memory left: ${liveBytes} bytes in ${liveBuffers} buffers are in use, ${pooledBytes} wait to be used again (${error.message}). Use a smaller batch, a shorter sequence or fewer bits.`,
+    );
   }
 }
 

@@ -69,11 +69,13 @@ export class BufferPool {
     for (const buffers of this.#free.values()) for (const buffer of buffers) buffer.destroy();
     this.#free.clear();
     this.pooledBytes = 0;
+    // Dawn gives the memory back at the next submit only.
+    this.#device.queue.submit([]);
   }
 }
 
 /** Sizes are rounded up so that buffers of nearly equal tensors can be exchanged: to 1/8 of the next lower power of two. */
-function bucket(bytes: number): number {
+export function bucket(bytes: number): number {
   const size = Math.max(256, bytes);
   const step = Math.max(256, 2 ** Math.floor(Math.log2(size)) / 8);
   return Math.ceil(size / step) * step;

@@ -1,25 +1,25 @@
-import type { Kernel } from "../../ops/kernel.ts";
 import { SLOT } from "./dispatch.ts";
 import type { GpuDevice } from "./gpuDevice.ts";
 import type { PipelineCache } from "./pipelines.ts";
+import type { LoweredKernel } from "./replay.ts";
 import { paramWords } from "./shader.ts";
 
 /** The alignment of offsets that storage bindings may need, in bytes. */
 const RANGE = 256;
 
 /**
- * Makes the pipelines of `kernels` in parallel, then runs each new one as a single workgroup with all params 0, in one submit.
+ * Makes the pipelines of the kernels of `list` in parallel, then runs each new one as a single workgroup with all params 0, in one submit.
  * A count of 0 lets every kernel return at once, but the driver has compiled it by then (Mesa's software Vulkan
  * compiles at the first dispatch: tens of milliseconds a kernel).
  */
 export async function warmUp(
   { gpu }: GpuDevice,
   pipelines: PipelineCache,
-  kernels: Iterable<readonly [op: string, kernel: Kernel]>,
+  list: readonly LoweredKernel[],
 ): Promise<void> {
   const made = await Promise.all(
-    [...kernels].map(async ([op, kernel]) =>
-      (await pipelines.make(op, kernel)) ? { kernel, ...pipelines.get(op, kernel) } : undefined,
+    list.map(async ({ name, kernel }) =>
+      (await pipelines.make(name, kernel)) ? { kernel, ...pipelines.get(name, kernel) } : undefined,
     ),
   );
   const fresh = made.filter((entry) => entry !== undefined);

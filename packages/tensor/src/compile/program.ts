@@ -1,0 +1,168 @@
+import type { Variable } from "../autograd/node.ts";
+import type { Device, Lowered, Replayer, View } from "../device/device.ts";
+import type { Storage } from "../device/storage.ts";
+import { CompileError, internal } from "../errors.ts";
+import { copyOp } from "../ops/copyInto.ts";
+import type { Meta, Op } from "../ops/op.ts";
+import { sizeOf } from "../shape.ts";
+import { withoutDead } from "./deadRuns.ts";
+import { type MemoryPlan, planMemory } from "./plan.ts";
+import { type Run, type Trace, TracedStorage } from "./trace.ts";
+
+/** A leaf whose gradient the step leaves behind, in a storage that the program owns. */
+export interface LeftGrad {
+  readonly variable: Variable;
+  readonly meta: Meta;
+  /** Where the gradient is: a traced storage of its own, or the one that it was in before the step. */
+  readonly view: View;
+}
+
+/** What a trace says about the tensors that go in and out of a step. */
+export interface Ports {
+  readonly args: readonly TracedStorage[];
+  /** Views of traced values that the step returns. */
+  readonly results: readonly View[];
+  readonly left: readonly LeftGrad[];
+}
+
+/** A figure of a plan, known before anything runs. */
+export interface PlanReport {
+  /** Dispatches (ops on the CPU) of one step. */
+  readonly dispatches: number;
+  readonly ops: number;
+  /** Bytes of the buffers that the step's own values take: its peak beside parameters and other captured tensors. */
+  readonly bytes: number;
+  readonly buffers: number;
+  /** Bytes of what the step captured: parameters, moments, tables. */
+  readonly capturedBytes: number;
+  /** Floating-point operations of one step. */
+  readonly flops: number;
+  /** How often each op is dispatched. */
+  readonly byOp: ReadonlyMap<string, number>;
+}
+
+/** A traced step with its passes done and its memory planned; `realise` makes it run. */
+export class Program {
+  readonly trace: Trace;
+  readonly ports: Ports;
+  readonly device: Device;
+  readonly runs: readonly Run[];
+  readonly lowered: readonly Lowered[];
+  readonly plan: MemoryPlan;
+  #slots: Storage[] | undefined;
+  #replayer: Replayer | undefined;
+  readonly #own = new Map<TracedStorage, Storage>();
+
+  constructor(trace: Trace, ports: Ports, rewrite: (runs: readonly Run[]) => readonly Run[]) {
+    const device = trace.device;
+    if (device === undefined)
+      throw new CompileError("compile", "the step must run at least one op on a tensor, got none.");
+    this.trace = trace;
+    this.ports = ports;
+    this.device = device;
+    const leaving = [...ports.results, ...ports.left.map(({ view }) => view)].map(({ storage }) => storage);
+    this.runs = rewrite(withoutDead(trace.runs, leaving));
+    const lowered: Lowered[] = [];
+    for (const run of this.runs) {
+      lowered.push(
+        ...device.lower(run, (dtype, size) => ({
+          shape: [size],
+          dtype,
+          storage: new TracedStorage(device, dtype, size),
+          offset: 0,
+        })),
+      );
+    }
+    this.lowered = lowered;
+    const left = new Set<Storage>(ports.left.map(({ view }) => view.storage));
+    this.plan = planMemory(
+      device,
+      // Gradients that stay have storages of their own.
+      lowered.map(({ storages }) => storages.filter((storage) => !left.has(storage))),
+      ports.args,
+      ports.results.map(({ storage }) => storage).filter((storage) => storage instanceof TracedStorage),
+    );
+  }
+
+  report(): PlanReport {
+    const byOp = new Map<string, number>();
+    for (const { name } of this.lowered) byOp.set(name, (byOp.get(name) ?? 0) + 1);
+    return {
+      dispatches: this.lowered.length,
+      ops: this.runs.length,
+      bytes: this.plan.bytes,
+      buffers: this.plan.slots.length,
+      capturedBytes: [...this.trace.captured].reduce((sum, { bytes }) => sum + bytes, 0),
+      flops: this.runs.reduce((sum, run) => sum + flopsOf(run), 0),
+      byOp,
+    };
+  }
+
+  /** Takes the memory and binds the work to it. Throws OutOfMemoryError before anything is taken where it does not fit. */
+  realise(): void {
+    if (this.#replayer !== undefined) return;
+    const { device, plan } = this;
+    const taken: Storage[] = [];
+    try {
+      for (const { dtype, size } of plan.slots) taken.push(device.allocate(dtype, size));
+      for (const { view } of this.ports.left) {
+        const { storage } = view;
+        if (storage instanceof TracedStorage && !this.#own.has(storage))
+          this.#own.set(storage, device.allocate(storage.dtype, storage.size));
+      }
+    } catch (error) {
+      for (const storage of [...taken, ...this.#own.values()]) storage.release();
+      this.#own.clear();
+      throw error;
+    }
+    this.#slots = taken;
+    this.#replayer = device.replayer(this.lowered, (storage) => this.real(storage));
+  }
+
+  /** The storage behind one that the trace names. */
+  real(storage: Storage): Storage {
+    if (!(storage instanceof TracedStorage)) return storage;
+    const own = this.#own.get(storage);
+    if (own !== undefined) return own;
+    const slot = this.plan.slotOf.get(storage);
+    const found = slot === undefined ? undefined : this.#slots?.[slot];
+    if (found === undefined) throw internal("a value of a compiled step has no buffer");
+    return found;
+  }
+
+  /** Whether anything reads argument number `i`. */
+  isRead(i: number): boolean {
+    return this.plan.slotOf.has(this.ports.args[i]);
+  }
+
+  /** Queues the step. The arguments' slots have been filled. */
+  replay(): void {
+    if (this.#replayer === undefined) throw internal("a program was replayed before it was realised");
+    this.#replayer.replay();
+    for (const run of this.runs)
+      for (const i of run.op.mutates ?? []) {
+        const { storage } = run.inputs[i];
+        if (storage instanceof TracedStorage) continue;
+        storage.version++;
+        storage.writer = run.op.name;
+      }
+  }
+
+  dispose(): void {
+    this.#replayer?.dispose();
+    this.#replayer = undefined;
+    for (const storage of [...(this.#slots ?? []), ...this.#own.values()]) storage.release();
+    this.#slots = undefined;
+    this.#own.clear();
+    this.trace.release();
+  }
+}
+
+/** A run that copies one value into another. */
+export function copyRun(to: View, from: View): Run {
+  return { op: copyOp as Op<unknown>, attrs: null, inputs: [to, from], outputs: [] };
+}
+
+function flopsOf({ op, inputs, outputs, attrs }: Run): number {
+  return op.flops?.(inputs, outputs, attrs) ?? outputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}

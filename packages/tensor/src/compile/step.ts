@@ -1,0 +1,240 @@
+import type { Variable } from "../autograd/node.ts";
+import type { Device, View } from "../device/device.ts";
+import { CompileError, DeviceError } from "../errors.ts";
+import { currentScope, scope } from "../scope.ts";
+import { show, sizeOf } from "../shape.ts";
+import { Tensor } from "../tensor.ts";
+import { fingerprint } from "./fingerprint.ts";
+import { copyRun, type LeftGrad, type Ports, Program } from "./program.ts";
+import { rewrite } from "./rewrite.ts";
+import { structureVersion } from "./structure.ts";
+import { Trace, TracedStorage, traced } from "./trace.ts";
+import { isTensor, mapLeaves } from "./tree.ts";
+
+/** One traced call of a step function: what it did, and the program that does it again. */
+export class Step {
+  readonly program: Program;
+  /** What the function returned, with traced tensors in it. */
+  readonly #result: unknown;
+  /** Leaves whose gradient the step takes away. */
+  readonly #cleared: readonly Variable[];
+  readonly #fingerprint: string;
+  #structure = structureVersion();
+  /** The trace has computed the live values of a replay that did not come yet. */
+  #isFresh = true;
+
+  constructor(trace: Trace, ports: Ports, result: unknown, cleared: readonly Variable[], fuse: boolean) {
+    this.#fingerprint = fingerprint(trace, ports);
+    this.program = new Program(trace, ports, fuse ? rewrite : (runs) => runs);
+    this.#result = result;
+    this.#cleared = cleared;
+  }
+
+  /** Whether the function would do the same now: no layer has changed, and gradients are where they were. */
+  isCurrent(): boolean {
+    return (
+      this.#structure === structureVersion() &&
+      [...this.program.trace.entryGrads].every(
+        ([variable, entry]) => variable.grad?.storage === entry?.storage,
+      )
+    );
+  }
+
+  /** Goes on for `other`, which was traced just now, if both do the same. */
+  takeOver(other: Step): boolean {
+    if (other.#fingerprint !== this.#fingerprint) return false;
+    this.#structure = other.#structure;
+    const { trace } = this.program;
+    trace.lives.forEach((live, i) => {
+      const { values, compute } = other.program.trace.lives[i];
+      Object.assign(live.values, values);
+      live.compute = compute;
+    });
+    trace.generators.clear();
+    for (const [generator, draws] of other.program.trace.generators) trace.generators.set(generator, draws);
+    this.#isFresh = true;
+    other.dispose();
+    return true;
+  }
+
+  async warmUp(): Promise<void> {
+    const { program } = this;
+    await program.device.warm(program.lowered);
+    program.realise();
+  }
+
+  run(args: readonly unknown[]): unknown {
+    const { program } = this;
+    program.realise();
+    this.#refresh();
+    this.#fill(args);
+    program.replay();
+    for (const variable of this.#cleared) setGrad(variable, undefined);
+    for (const { variable, meta, view } of program.ports.left)
+      setGrad(variable, new Tensor(meta, program.real(view.storage).retain(), view.offset));
+    return mapLeaves(this.#result, (tensor) => this.#given(tensor));
+  }
+
+  dispose(): void {
+    this.program.dispose();
+  }
+
+  /** Computes again what changes from step to step. */
+  #refresh(): void {
+    const { lives, generators } = this.program.trace;
+    if (this.#isFresh) {
+      this.#isFresh = false;
+      return;
+    }
+    for (const [generator, draws] of generators) draws.now = generator.count;
+    for (const { values, compute } of lives) Object.assign(values, compute());
+    for (const [generator, draws] of generators) generator.count = draws.now + draws.advance;
+  }
+
+  #fill(args: readonly unknown[]): void {
+    const { program } = this;
+    leavesOf(args).forEach((leaf, i) => {
+      if (!program.isRead(i)) return;
+      const storage = program.real(program.ports.args[i]);
+      if (typeof leaf === "number") {
+        program.device.upload(storage, Float32Array.of(leaf));
+        return;
+      }
+      leaf.checkAlive("compile");
+      program.device.copy(leaf, { shape: leaf.shape, dtype: leaf.dtype, storage, offset: 0 });
+    });
+  }
+
+  /** A result for the caller: a copy, since the next replay writes to the same place. */
+  #given(tensor: Tensor): Tensor {
+    const { device } = this.program;
+    const { shape, dtype, storage, offset } = tensor;
+    let given: Tensor;
+    if (storage instanceof TracedStorage) {
+      const copy = device.allocate(dtype, sizeOf(shape));
+      device.copy(
+        { shape, dtype, storage: this.program.real(storage), offset },
+        { shape, dtype, storage: copy, offset: 0 },
+      );
+      given = new Tensor(tensor, copy, 0);
+    } else given = new Tensor(tensor, storage.retain(), offset);
+    currentScope()?.addTensor(given);
+    return given;
+  }
+}
+
+/** Runs `fn` on tensors without values and makes a step of what it does. Leaves gradients and generators as they were before a replay. */
+export function traceStep(
+  fn: (...args: unknown[]) => unknown,
+  args: readonly unknown[],
+  fuse: boolean,
+): Step {
+  const trace = new Trace();
+  const leaves = leavesOf(args);
+  const device = deviceOf(leaves);
+  const places = leaves.map((leaf) => placeFor(leaf, device));
+  let next = 0;
+  const place = (): Tensor => places[next++];
+  const inner = args.map((arg) => (typeof arg === "number" ? place() : mapLeaves(arg, place)));
+  let result: unknown;
+  try {
+    result = traced(trace, () =>
+      scope(() => {
+        const given = fn(...inner);
+        if (!(given instanceof Promise)) return given;
+        given.catch(() => {});
+        throw new CompileError(
+          "compile",
+          "the step must be synchronous, got an async function. Read values outside of it.",
+        );
+      }),
+    );
+  } catch (error) {
+    trace.restoreGrads();
+    trace.release();
+    throw error;
+  }
+  const left: LeftGrad[] = [];
+  const cleared: Variable[] = [];
+  for (const [variable, entry] of trace.entryGrads) {
+    const now = variable.grad;
+    if (now === undefined) {
+      if (entry !== undefined) cleared.push(variable);
+    } else if (now.storage instanceof TracedStorage) {
+      if (places.some((tensor) => tensor.variable === variable)) {
+        trace.restoreGrads();
+        trace.release();
+        throw new CompileError(
+          "compile",
+          `the step left a gradient on argument ${show(now.shape)}. Use grad(loss, [argument]) and return it.`,
+        );
+      }
+      left.push(leave(trace, variable, now, entry));
+    }
+  }
+  trace.restoreGrads();
+  const results: View[] = [];
+  mapLeaves(result, (tensor) => {
+    if (tensor.storage instanceof TracedStorage) results.push(tensor);
+    else trace.capture(tensor.storage);
+    return tensor;
+  });
+  const ports = { args: places.map(({ storage }) => storage as TracedStorage), results, left }; // as placeFor makes them
+  return new Step(trace, ports, result, cleared, fuse);
+}
+
+/** A gradient that stays goes to where the one before it was, or to a storage of its own. */
+function leave(trace: Trace, variable: Variable, grad: Tensor, entry: View | undefined): LeftGrad {
+  const { shape, dtype } = grad;
+  const storage = entry?.storage ?? new TracedStorage(grad.device, dtype, grad.size);
+  const view: View = { shape, dtype, storage, offset: entry?.offset ?? 0 };
+  trace.capture(storage);
+  trace.runs.push(copyRun(view, { shape, dtype, storage: grad.storage, offset: grad.offset }));
+  return { variable, meta: { shape, dtype }, view };
+}
+
+function setGrad(variable: Variable, grad: Tensor | undefined): void {
+  variable.grad?.dispose();
+  variable.grad = grad;
+}
+
+/** The tensors and top-level numbers of the arguments, in order. */
+function leavesOf(args: readonly unknown[]): (Tensor | number)[] {
+  const leaves: (Tensor | number)[] = [];
+  for (const arg of args) {
+    if (typeof arg === "number") leaves.push(arg);
+    else
+      mapLeaves(arg, (tensor) => {
+        leaves.push(tensor);
+        return tensor;
+      });
+  }
+  return leaves;
+}
+
+function deviceOf(leaves: readonly (Tensor | number)[]): Device | undefined {
+  const devices = new Set(leaves.filter(isTensor).map((tensor) => tensor.device));
+  const [device] = devices;
+  if (devices.size > 1)
+    throw new DeviceError(
+      "compile",
+      `all arguments must be on one device, got ${[...devices].map(({ kind }) => kind).join(" and ")}. Move one with await tensor.to(device).`,
+    );
+  return device;
+}
+
+/** A tensor without values in the place of an argument. */
+function placeFor(leaf: Tensor | number, device: Device | undefined): Tensor {
+  if (typeof leaf !== "number") {
+    leaf.checkAlive("compile");
+    const place = new Tensor(leaf, new TracedStorage(leaf.device, leaf.dtype, leaf.size), 0);
+    place.requiresGrad = leaf.requiresGrad;
+    return place;
+  }
+  if (device === undefined)
+    throw new CompileError(
+      "compile",
+      "a number as argument needs a tensor beside it, which tells the device.",
+    );
+  return new Tensor({ shape: [], dtype: "f32" }, new TracedStorage(device, "f32", 1), 0);
+}

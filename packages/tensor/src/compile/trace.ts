@@ -1,0 +1,159 @@
+import type { Variable } from "../autograd/node.ts";
+import type { Device, View } from "../device/device.ts";
+import { Storage } from "../device/storage.ts";
+import { bytesPer, type DType } from "../dtype.ts";
+import { CompileError } from "../errors.ts";
+import type { Op } from "../ops/op.ts";
+import { type Generator, traceKeys } from "../random/generator.ts";
+import type { Tensor } from "../tensor.ts";
+import { hearLive, type Live } from "./live.ts";
+
+/** A storage that does not exist: the place of a value in a step that is being traced. */
+export class TracedStorage extends Storage {
+  readonly dtype: DType;
+  /** In values. */
+  readonly size: number;
+
+  constructor(device: Device, dtype: DType, size: number) {
+    super(device, size * bytesPer(dtype));
+    this.dtype = dtype;
+    this.size = size;
+  }
+
+  protected override freed(): void {
+    // There is nothing to give back: the plan knows the lifetimes.
+  }
+}
+
+/** One op of a step, over storages that are traced or (parameters, moments, constants) real. */
+export interface Run {
+  readonly op: Op<unknown>;
+  readonly attrs: unknown;
+  readonly inputs: readonly View[];
+  readonly outputs: readonly View[];
+}
+
+/** Where a generator stood when the step began, and by how much the step moves it. */
+export interface Draws {
+  readonly base: number;
+  advance: number;
+  /** Where it stood at the beginning of the replay that is running. */
+  now: number;
+}
+
+/** What one run of a step function was seen to do. */
+export class Trace {
+  readonly runs: Run[] = [];
+  readonly lives: Live[] = [];
+  readonly generators = new Map<Generator, Draws>();
+  /** The gradients of leaves as the step found them; held until `restoreGrads`. */
+  readonly entryGrads = new Map<Variable, View | undefined>();
+  /** Real storages that the step reads or writes; each is held once. */
+  readonly captured = new Set<Storage>();
+  device: Device | undefined;
+  /** The same as tensors: the handle that was there, and one of our own that holds the storage. */
+  readonly #entryGrads = new Map<Variable, { grad: Tensor; held: Tensor } | undefined>();
+
+  allocate(device: Device, dtype: DType, size: number): TracedStorage {
+    return new TracedStorage(device, dtype, size);
+  }
+
+  record<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void {
+    for (const { storage } of [...inputs, ...outputs]) {
+      this.device ??= storage.device;
+      this.capture(storage);
+    }
+    this.runs.push({
+      op: op as Op<unknown>, // the run hands attrs back to this op alone
+      attrs,
+      inputs: inputs.map(viewOf),
+      outputs: outputs.map(viewOf),
+    });
+  }
+
+  /** Holds a real storage as long as the trace lives. */
+  capture(storage: Storage): void {
+    if (storage instanceof TracedStorage || this.captured.has(storage)) return;
+    this.captured.add(storage.retain());
+  }
+
+  /** Notes the gradient that a leaf had before the step touched it. */
+  noteGrad(variable: Variable): void {
+    if (this.entryGrads.has(variable)) return;
+    const { grad } = variable;
+    this.#entryGrads.set(variable, grad === undefined ? undefined : { grad, held: grad.alias(true) });
+    this.entryGrads.set(variable, grad === undefined ? undefined : viewOf(grad));
+  }
+
+  /** Puts the gradients back where the step found them: tracing changes nothing. */
+  restoreGrads(): void {
+    for (const [variable, entry] of this.#entryGrads) {
+      const isThere = entry !== undefined && variable.grad === entry.grad && !entry.grad.disposed;
+      if (isThere) entry.held.dispose();
+      else {
+        variable.grad?.dispose();
+        variable.grad = entry?.held;
+      }
+    }
+    this.#entryGrads.clear();
+  }
+
+  /** Gives back what was captured. */
+  release(): void {
+    for (const storage of this.captured) storage.release();
+    this.captured.clear();
+  }
+}
+
+const viewOf = ({ shape, dtype, storage, offset }: View): View => ({ shape, dtype, storage, offset });
+
+let active: Trace | undefined;
+
+/** The step that is being traced, if one is. */
+export const activeTrace = (): Trace | undefined => active;
+
+/** Runs `fn` and sees what it would do, on storages that do not exist. */
+export function traced<T>(trace: Trace, fn: () => T): T {
+  const before = active;
+  active = trace;
+  const onKey: Parameters<typeof traceKeys>[0] = (generator, count, key) => {
+    let draws = trace.generators.get(generator);
+    if (draws === undefined) {
+      draws = { base: count, advance: 0, now: count };
+      trace.generators.set(generator, draws);
+    }
+    const { base } = draws;
+    const own = draws;
+    const values: [number, number] = [key[0], key[1]];
+    trace.lives.push({ values, compute: () => generator.keyAt(own.now + count - base) });
+    return values;
+  };
+  try {
+    const result = hearLive(
+      (live) => trace.lives.push(live),
+      () => traceKeys(onKey, fn),
+    );
+    for (const [generator, draws] of trace.generators) draws.advance = generator.count - draws.base;
+    return result;
+  } finally {
+    active = before;
+  }
+}
+
+/** Throws where a value of a step that was traced is used outside of it. */
+export function checkReal(who: string, storage: Storage): void {
+  if (storage instanceof TracedStorage)
+    throw new CompileError(
+      who,
+      "the tensor was made inside a compiled step and has no values here. Return it from the step.",
+    );
+}
+
+/** Throws, at once and not through a promise, where values are read inside a step that is being traced. */
+export function checkReadable(who: string): void {
+  if (active !== undefined)
+    throw new CompileError(
+      who,
+      "values cannot be read inside a compiled step: it is traced without them. Return the tensor and read it outside; choose between values with where().",
+    );
+}

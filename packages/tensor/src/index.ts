@@ -26,6 +26,7 @@ export { bytesPer, type DType, isFloat, type TypedArray } from "./dtype.ts";
 export {
   CompileError,
   DeviceError,
+  DeviceLostError,
   DTypeError,
   GradError,
   OutOfMemoryError,

@@ -15,5 +15,6 @@ export {
   type Op,
   type Together,
 } from "./ops/op.ts";
+export { type PackedMatmulAttrs, packedMatmulBy } from "./ops/packedMatmul/packedMatmul.ts";
 export { type Expr, e } from "./ops/pointwise/expr.ts";
 export { type PointwiseSpec, pointwise } from "./ops/pointwise/pointwise.ts";

@@ -23,6 +23,12 @@ export interface WeightFormat {
   decode(bytes: Uint8Array, count: number, out: Float32Array): void;
 
   /**
+   * The text that reads packed values inside a kernel: `fn <name>_four(e: u32) -> vec4f`, the values number e to e + 3 (e a
+   * multiple of 4), over `<name>_blocks_at(word)`, `<name>_word(h)`, 32 bits from half word h on, and `<name>_half(h)`, a float16.
+   */
+  wgsl?(name: string): string;
+
+  /**
    * Refuses a NaN or infinite block scale (for plain floats: value), which would poison every product.
    *
    * @param bytes - whole blocks

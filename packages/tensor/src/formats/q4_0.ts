@@ -24,6 +24,13 @@ export const q4_0: WeightFormat = {
     }
   },
 
+  // 9 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 5u) * 9u;
+  let w = ${b}_word(h + 1u + ((e & 15u) >> 1u)) >> ((e & 16u) >> 2u);
+  return (vec4f((vec4u(w) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)) - vec4f(8f)) * ${b}_half(h);
+}`,
+
   validate(bytes) {
     checkHalfFields(q4_0, bytes, { scale: 0 });
   },

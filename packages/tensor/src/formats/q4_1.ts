@@ -25,6 +25,13 @@ export const q4_1: WeightFormat = {
     }
   },
 
+  // 10 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 5u) * 10u;
+  let w = ${b}_word(h + 2u + ((e & 15u) >> 1u)) >> ((e & 16u) >> 2u);
+  return fma(vec4f((vec4u(w) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)), vec4f(${b}_half(h)), vec4f(${b}_half(h + 1u)));
+}`,
+
   validate(bytes) {
     checkHalfFields(q4_1, bytes, { scale: 0, minimum: 2 });
   },

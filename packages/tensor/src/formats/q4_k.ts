@@ -29,6 +29,21 @@ export const q4_k: WeightFormat = {
     }
   },
 
+  // 36 words a block: one of scales, three of pairs, 32 of nibbles.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let at = (e >> 8u) * 36u;
+  let part = (e >> 5u) & 7u;
+  let shift = (part & 3u) << 3u;
+  let x = (${b}_blocks_at(at + 1u) >> shift) & 255u;
+  let y = (${b}_blocks_at(at + 2u) >> shift) & 255u;
+  let z = (${b}_blocks_at(at + 3u) >> shift) & 255u;
+  let s = select((z & 15u) | ((x >> 6u) << 4u), x & 63u, part < 4u);
+  let m = select((z >> 4u) | ((y >> 6u) << 4u), y & 63u, part < 4u);
+  let w = ${b}_blocks_at(at + 4u + ((part >> 1u) << 3u) + ((e & 31u) >> 2u)) >> ((part & 1u) << 2u);
+  let d = unpack2x16float(${b}_blocks_at(at));
+  return fma(vec4f((vec4u(w) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)), vec4f(d.x * f32(s)), vec4f(-(d.y * f32(m))));
+}`,
+
   validate(bytes) {
     checkHalfFields(q4_k, bytes, { scale: 0, "scale of the minima": 2 });
   },

@@ -25,6 +25,15 @@ export const q5_0: WeightFormat = {
     }
   },
 
+  // 11 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 5u) * 11u;
+  let w = ${b}_word(h + 3u + ((e & 15u) >> 1u)) >> ((e & 16u) >> 2u);
+  let fifth = (vec4u(${b}_word(h + 1u) >> (e & 31u)) >> vec4u(0u, 1u, 2u, 3u)) & vec4u(1u);
+  let q = ((vec4u(w) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)) | (fifth << vec4u(4u));
+  return (vec4f(q) - vec4f(16f)) * ${b}_half(h);
+}`,
+
   validate(bytes) {
     checkHalfFields(q5_0, bytes, { scale: 0 });
   },

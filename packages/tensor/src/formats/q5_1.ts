@@ -26,6 +26,15 @@ export const q5_1: WeightFormat = {
     }
   },
 
+  // 12 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 5u) * 12u;
+  let w = ${b}_word(h + 4u + ((e & 15u) >> 1u)) >> ((e & 16u) >> 2u);
+  let fifth = (vec4u(${b}_word(h + 2u) >> (e & 31u)) >> vec4u(0u, 1u, 2u, 3u)) & vec4u(1u);
+  let q = ((vec4u(w) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)) | (fifth << vec4u(4u));
+  return fma(vec4f(q), vec4f(${b}_half(h)), vec4f(${b}_half(h + 1u)));
+}`,
+
   validate(bytes) {
     checkHalfFields(q5_1, bytes, { scale: 0, minimum: 2 });
   },

@@ -33,6 +33,21 @@ export const q6_k: WeightFormat = {
     }
   },
 
+  // 105 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 8u) * 105u;
+  let part = (e >> 5u) & 7u;
+  let side = part >> 2u;
+  let quarter = part & 3u;
+  let l = (e & 31u) >> 1u;
+  let low = ${b}_word(h + side * 32u + (quarter & 1u) * 16u + l) >> ((quarter >> 1u) << 2u);
+  let high = ${b}_word(h + 64u + side * 16u + l) >> (quarter << 1u);
+  let q = ((vec4u(low) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(15u)) | (((vec4u(high) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(3u)) << vec4u(4u));
+  let place = (part << 1u) + (l >> 3u);
+  let s = extractBits(bitcast<i32>(${b}_word(h + 96u + (place >> 1u))), (place & 1u) << 3u, 8u);
+  return (vec4f(q) - vec4f(32f)) * (${b}_half(h + 104u) * f32(s));
+}`,
+
   validate(bytes) {
     checkHalfFields(q6_k, bytes, { scale: 208 });
   },

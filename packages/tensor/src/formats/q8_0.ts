@@ -19,6 +19,13 @@ export const q8_0: WeightFormat = {
     }
   },
 
+  // 17 half words a block.
+  wgsl: (b) => `fn ${b}_four(e: u32) -> vec4f {
+  let h = (e >> 5u) * 17u;
+  let w = bitcast<i32>(${b}_word(h + 1u + ((e & 31u) >> 1u)));
+  return vec4f((vec4i(w) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * ${b}_half(h);
+}`,
+
   validate(bytes) {
     checkHalfFields(q8_0, bytes, { scale: 0 });
   },

@@ -83,6 +83,11 @@ export interface Device {
   free(storage: Storage): void;
   /** Throws DTypeError where the device cannot hold the type. */
   checkDType(who: string, dtype: DType): void;
+  /**
+   * To be awaited once a step in a loop that reads nothing: waits while the device is more than `steps` steps behind (default 2), so that
+   * it never idles and work does not pile up. Throws what went wrong meanwhile, DeviceLostError for example.
+   */
+  throttle(steps?: number): Promise<void>;
   memory(): MemoryInfo;
   /** Frees everything. Tensors of the device cannot be used afterwards. */
   close(): void;

@@ -3,6 +3,7 @@ import { openWebGpu } from "@graft/tensor/node";
 import { apply, type Kernel, type Op } from "@graft/tensor/op";
 import { testDevices } from "@graft/tensor/testing";
 import { afterAll, describe, expect, test } from "vitest";
+import { LoweredKernel } from "../../src/device/webgpu/replay.ts";
 
 const { gpu } = await testDevices();
 const plain = await openWebGpu({ immediates: false });
@@ -104,7 +105,7 @@ test("warm makes every pipeline once, and the op that follows makes none and giv
     const y = ones(device, [3]);
     const kernels = [1, 2, 15].map((count) => {
       const op = sumOfParams(count, () => 0.5);
-      return [op.name, (op.wgsl?.([y], [y], null, device.info) ?? [])[0]] as const;
+      return new LoweredKernel(op.name, (op.wgsl?.([y], [y], null, device.info) ?? [])[0]);
     });
     const { pipelinesCreated, dispatches } = device.counters;
     await device.warm([...kernels, ...kernels]);

@@ -122,6 +122,8 @@ export class CpuDevice implements Device {
 
   async warm(): Promise<void> {}
 
+  async throttle(): Promise<void> {}
+
   replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer {
     return cpuReplayer(this, list as readonly LoweredRun[], real); // as `lower` made them
   }

@@ -137,6 +137,11 @@ export class GpuDevice implements Device {
     this.#checkAlive();
     const bytes = Math.ceil((size * bytesPer(dtype)) / 4) * 4;
     const buffer = this.#pool.take(bytes);
+    if (this.#failure !== undefined) {
+      // Node's binding tells at once that there is no memory; a page later.
+      this.#pool.drop(buffer);
+      this.#checkAlive();
+    }
     return new GpuStorage(this, buffer, bytes);
   }
 
@@ -178,10 +183,6 @@ export class GpuDevice implements Device {
     await this.#wait(this.gpu.queue.onSubmittedWorkDone());
   }
 
-  /**
-   * To be awaited once a step: submits what is recorded and waits while the GPU is more than `steps` steps behind, so
-   * that it never idles and work does not pile up.
-   */
   async throttle(steps = 2): Promise<void> {
     this.#checkAlive();
     this.flush();
@@ -347,9 +348,10 @@ export class GpuDevice implements Device {
     // By name: Node's binding has its own classes, which are no globals.
     if (error.constructor.name !== "GPUOutOfMemoryError") return new DeviceError("webgpu", error.message);
     const { liveBytes, liveBuffers, pooledBytes } = this.#pool;
+    this.#pool.trim();
     return new OutOfMemoryError(
       "webgpu",
-      `the device has no memory left: ${liveBytes} bytes in ${liveBuffers} buffers are in use, ${pooledBytes} wait to be used again (${error.message}). Use a smaller batch, a shorter sequence or fewer bits.`,
+      `the device has no memory left: ${liveBytes} bytes in ${liveBuffers} buffers are in use, ${pooledBytes} waited to be used again and are free now (${error.message}). Use a smaller batch, a shorter sequence or fewer bits.`,
     );
   }
 }

@@ -63,6 +63,13 @@ export class BufferPool {
     else waiting.push(buffer);
   }
 
+  /** Destroys a buffer instead of keeping it. */
+  drop(buffer: GPUBuffer): void {
+    this.liveBytes -= buffer.size;
+    this.liveBuffers--;
+    buffer.destroy();
+  }
+
   /** Destroys every buffer that waits. */
   trim(): void {
     this.#beforeTrim();

@@ -7,7 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { matmulBy } from "../../src/ops/matmul/matmul.ts";
 import { type MatmulAttrs, planMatmul } from "../../src/ops/matmul/plan.ts";
 import { matmulReference } from "../../src/ops/matmul/reference.ts";
-import { type TileClass, tilesFor } from "../../src/ops/matmul/tiles.ts";
+import { extentOf, type TileClass, tilesFor } from "../../src/ops/matmul/tiles.ts";
 import { type Shape, sizeOf } from "../../src/shape.ts";
 import { validateWgsl } from "../../test-support/wgsl.ts";
 import { RaceDevice } from "./raceDevice.ts";
@@ -157,7 +157,7 @@ test("the table chooses by what the adapter says of itself and by shape", () => 
     const shapes = [attrs.transposeA ? [k, m] : [m, k], attrs.transposeB ? [n, k] : [k, n]];
     const [a, b] = shapes.map((shape) => ({ shape, dtype: "f32" as const }));
     const plan = planMatmul(a, b, attrs);
-    return Object.values(adapters).map((info) => tilesFor(plan, { ...gpu.info, ...info })[0]);
+    return Object.values(adapters).map((info) => tilesFor(extentOf(plan), { ...gpu.info, ...info })[0]);
   };
   const [cpu, none, real] = ["broadcast", "plain", "workgroup"];
   expect(chosen(128, 576, 576, NT)).toEqual([cpu, cpu, none, real, real, real]);

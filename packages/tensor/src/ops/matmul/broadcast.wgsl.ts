@@ -1,61 +1,28 @@
-import type { View } from "../../device/device.ts";
-import { sizeOf } from "../../shape.ts";
 import type { Kernel } from "../kernel.ts";
-import {
-  batchAxes,
-  batchStart,
-  declareOperand,
-  isRagged,
-  keyOf,
-  loadOf,
-  type Operand,
-  operandsOf,
-  productParams,
-  range,
-  startOf,
-  tileOfGroup,
-} from "./operand.ts";
-import type { MatmulPlan } from "./plan.ts";
-import type { Source } from "./reader.ts";
+import type { Form, Frame } from "./frame.ts";
+import { loadOf, type Operand, range, startOf } from "./operand.ts";
 
 /**
  * For adapters that run a subgroup as the lanes of one vector on a CPU: there a load costs one scalar load for each lane and
  * component, whether its address is uniform or not, and a broadcast of a constant lane is one shuffle. So both operands are
  * loaded spread over the lanes, four values each, and a is broadcast out of registers. One workgroup is one subgroup; a
- * lane holds `rows` × 4 sums. `size`: lanes of a subgroup, a multiple of 4.
+ * lane holds `rows` × 4 sums. The lanes must be a multiple of 4.
  */
-export function broadcastKernel(plan: MatmulPlan, a: Source, b: Source, y: View, size: number): Kernel {
-  const { m, n } = plan;
-  const rows = m <= 1 ? 1 : m <= 8 ? 8 : 16;
-  const columns = 4 * size;
-  const operands = operandsOf(plan, a, b, size);
-  const [opA, opB] = operands;
-  const ragged = isRagged(operands);
-  const wide = opB.along === "lines" && n % 4 === 0 && y.offset % 4 === 0;
-  const tilesM = Math.ceil(m / rows);
-  const tilesN = Math.ceil(n / columns);
+export function broadcastKernel(frame: Frame, { rows, lanes: size }: Form): Kernel {
+  const step = frame.alongB === "k" ? size : 1;
+  const first = frame.alongB === "k" ? "column + sub" : "column + sub * 4u";
   return {
-    key: `broadcast${size}x${rows}${keyOf(opA)}${keyOf(opB)}${wide ? "w" : ""}b${batchAxes(plan)}`,
+    key: `broadcast${size}x${rows}${frame.key}`,
     over: "group",
     lanes: size,
     subgroups: true,
-    count: tilesM * tilesN * sizeOf(plan.batch),
-    bindings: [
-      ...opA.reader.bindings,
-      ...opB.reader.bindings,
-      { name: "y", view: y, access: "write", as: wide ? "vec4" : undefined },
-    ],
-    params: [...productParams(plan, operands), ["tiles_m", "u32", tilesM], ["tiles_n", "u32", tilesN]],
-    declare: () => operands.map((operand) => declareOperand(operand, ragged)).join("\n"),
-    main: () => {
-      const left = broadcastSide(opA, rows, size);
-      const right = laneSide(opB, size);
-      return `${tileOfGroup}
-  ${batchStart(plan, operands)}
+    count: frame.tiles,
+    bindings: frame.bindings,
+    params: frame.params,
+    declare: () => frame.declare(true),
+    main: () => `${frame.head}
   let row = tile_m * ${rows}u;
-  let column = tile_n * ${columns}u;
-  ${left.starts}
-  ${right.starts}
+  let column = tile_n * ${4 * size}u;
   ${range(rows)
     .map((r) =>
       range(4)
@@ -63,7 +30,12 @@ export function broadcastKernel(plan: MatmulPlan, a: Source, b: Source, y: View,
         .join(" "),
     )
     .join("\n  ")}
-  for (var p = 0u; p < P.k; p += 4u) {
+  ${frame.sum((a, b) => {
+    const left = broadcastSide(a, rows, size);
+    const right = laneSide(b, size);
+    return `${left.starts}
+  ${right.starts}
+  for (var p = 0u; p < k; p += 4u) {
     ${left.loads}
     ${right.loads}
     ${range(rows)
@@ -75,12 +47,19 @@ export function broadcastKernel(plan: MatmulPlan, a: Source, b: Source, y: View,
         ),
       )
       .join("\n    ")}
-  }
-  let y0 = matrix * P.m * P.n + row * P.n + column;
+  }`;
+  })}
   ${range(rows)
-    .map((r) => `if (row + ${r}u < P.m) { ${stores(opB, r, size, wide)} }`)
-    .join("\n  ")}`;
-    },
+    .map(
+      (r) =>
+        `if (row + ${r}u < m) { ${frame.put(
+          `row + ${r}u`,
+          first,
+          step,
+          range(4).map((j) => `y${r}_${j}`),
+        )} }`,
+    )
+    .join("\n  ")}`,
   };
 }
 
@@ -154,15 +133,4 @@ function laneSide(operand: Operand, size: number): LaneSide {
       .join(" "),
     value: (c, j) => `b${c}[${j}]`,
   };
-}
-
-function stores({ along }: Operand, r: number, size: number, wide: boolean): string {
-  if (wide)
-    return `if (column + sub * 4u < P.n) { y_put4((y0 + ${r}u * P.n) / 4u + sub, vec4f(${range(4)
-      .map((j) => `y${r}_${j}`)
-      .join(", ")})); }`;
-  const at = (j: number) => (along === "k" ? `${j * size}u + sub` : `sub * 4u + ${j}u`);
-  return range(4)
-    .map((j) => `if (column + ${at(j)} < P.n) { y_put(y0 + ${r}u * P.n + ${at(j)}, y${r}_${j}); }`)
-    .join(" ");
 }

@@ -1,4 +1,5 @@
 import type { View } from "../../device/device.ts";
+import type { Storage } from "../../device/storage.ts";
 import { isHalf } from "../../dtype.ts";
 import type { Binding, Param } from "../kernel.ts";
 
@@ -33,6 +34,11 @@ export interface Stored {
    * @param lanes - lanes of a subgroup, where the kernel may use its operations; 0 where it may not
    */
   read(name: string, aligned: boolean, lanes: number): Reader;
+  /**
+   * The buffers that it lies in, and how many values of its format lie before it in them. Matrices of one format in the same buffers
+   * can take part in one dispatch: the reader of the one that lies first reads all. Without it a matrix is alone.
+   */
+  readonly place?: { readonly format: string; readonly buffers: readonly Storage[]; readonly start: number };
 }
 
 /** What a product multiplies: a tensor's values as they are, or a packed matrix. */
@@ -53,6 +59,7 @@ export function dense(view: View): Stored {
         declare: () => (four ? `fn ${name}_four(e: u32) -> vec4f { return ${name}_at4(e / 4u); }` : ""),
       };
     },
+    place: { format: view.dtype, buffers: [view.storage], start: view.offset },
   };
 }
 

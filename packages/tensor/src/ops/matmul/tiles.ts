@@ -1,61 +1,148 @@
 import type { View } from "../../device/device.ts";
+import { sizeOf } from "../../shape.ts";
 import type { GpuInfo, Kernel } from "../kernel.ts";
 import { broadcastKernel } from "./broadcast.wgsl.ts";
+import { batchFrame, type Form, type Frame } from "./frame.ts";
+import type { Along } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
 import type { Source } from "./reader.ts";
-import { isSplittable, splitKernel } from "./split.wgsl.ts";
-import { tiledKernel } from "./tiled.wgsl.ts";
+import { SPLIT_COLUMNS, splitKernel } from "./split.wgsl.ts";
+import { PLAIN_SIDE, tiledKernel } from "./tiled.wgsl.ts";
 import { workgroupKernel } from "./workgroup.wgsl.ts";
 
 /** The ways to compute a product on a GPU device; "plain" is the readable one that takes everything everywhere. */
 export type TileClass = "plain" | "broadcast" | "workgroup" | "split";
 
-interface Tile {
+/** What the choice of tiles asks of a product. */
+export interface Extent {
+  readonly m: number;
+  readonly n: number;
+  /** All steps, where several products are added up. */
+  readonly k: number;
+  /** How many there are of it. */
+  readonly matrices: number;
+  readonly alongA: Along;
+  readonly alongB: Along;
+}
+
+export interface Tile {
   readonly name: TileClass;
   /** Whether the kernel runs there at all. */
-  takes(plan: MatmulPlan, gpu: GpuInfo): boolean;
+  takes(extent: Extent, gpu: GpuInfo): boolean;
   /** Whether it is the one to choose, where the ones before it were not. */
-  suits(plan: MatmulPlan, gpu: GpuInfo): boolean;
-  kernel(plan: MatmulPlan, a: Source, b: Source, y: View, gpu: GpuInfo): Kernel;
+  suits(multiplications: number, gpu: GpuInfo): boolean;
+  /** Whether a and b should change places. */
+  swaps(extent: Extent): boolean;
+  /** Rows of the tiles of a product: products of one dispatch have the same. */
+  rows(extent: Extent): number;
+  /** The size of the tiles for products with the same `rows`. */
+  form(extents: readonly Extent[], gpu: GpuInfo): Form;
+  kernel(frame: Frame, form: Form): Kernel;
 }
 
 /** Below so many multiplications a product costs no more than its dispatch, and is not worth a pipeline of its own. */
 const SMALL = 2 ** 15;
+/** Where fewer large tiles than this would leave a GPU idle, four times as many small ones are made. */
+const FEW_TILES = 64;
+/** Up to so many columns, of more rows, are better made as rows: as in the products with the factors of a LoRA. */
+const THIN = 16;
+
+const isThin = ({ m, n }: Extent): boolean => n <= THIN && m > n;
 
 /** Which tile class an adapter and a shape get: the first that suits. Measurements: docs/decisions/0005-matmul-tiles.md. */
 const table: readonly Tile[] = [
   {
     name: "broadcast",
     takes: (_, { subgroups, subgroupSize }) => subgroups && [4, 8, 16].includes(subgroupSize),
-    suits: ({ m, n, k }, { software }) => software && m * n * k >= SMALL,
-    kernel: (plan, a, b, y, { subgroupSize }) => broadcastKernel(plan, a, b, y, subgroupSize),
+    suits: (multiplications, { software }) => software && multiplications >= SMALL,
+    swaps: isThin,
+    rows: ({ m }) => (m <= 1 ? 1 : m <= 8 ? 8 : 16),
+    form([extent], { subgroupSize }) {
+      return { rows: this.rows(extent), columns: 4 * subgroupSize, lanes: subgroupSize };
+    },
+    kernel: broadcastKernel,
   },
   {
     name: "split",
-    takes: isSplittable,
-    suits: ({ m, n, k }, { software }) => !software && m * n * k >= SMALL,
+    takes: (extent) =>
+      (isThin(extent) ? extent.n : extent.m) <= 8 && extent.alongA === "k" && extent.alongB === "k",
+    suits: (multiplications, { software }) => !software && multiplications >= SMALL,
+    swaps: isThin,
+    rows: ({ m }) => (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8),
+    form([extent]) {
+      return { rows: this.rows(extent), columns: SPLIT_COLUMNS, lanes: 0 };
+    },
     kernel: splitKernel,
   },
   {
     name: "workgroup",
     takes: () => true,
-    suits: ({ m, n, k }, { software }) => !software && m * n * k >= SMALL,
+    suits: (multiplications, { software }) => !software && multiplications >= SMALL,
+    swaps: () => false,
+    rows: () => 0,
+    form(extents) {
+      const large = ({ m, n, matrices }: Extent) => Math.ceil(m / 64) * Math.ceil(n / 64) * matrices;
+      const tile = extents.reduce((sum, extent) => sum + large(extent), 0) < FEW_TILES ? 32 : 64;
+      return { rows: tile, columns: tile, lanes: 0 };
+    },
     kernel: workgroupKernel,
   },
   {
     name: "plain",
     takes: () => true,
     suits: () => true,
+    swaps: () => false,
+    rows: () => 0,
+    form(extents) {
+      const m = Math.max(...extents.map((extent) => extent.m));
+      const n = Math.max(...extents.map((extent) => extent.n));
+      const rows = m >= 8 * PLAIN_SIDE ? 8 : m > 8 ? 4 : 1;
+      return { rows: rows * PLAIN_SIDE, columns: (n > 16 ? 4 : 1) * PLAIN_SIDE, lanes: 0, single: true };
+    },
     kernel: tiledKernel,
   },
 ];
 
-/** The classes that can compute a product on an adapter, the chosen one first. */
-export function tilesFor(plan: MatmulPlan, gpu: GpuInfo): TileClass[] {
-  const able = table.filter((tile) => tile.takes(plan, gpu));
-  const chosen = able.filter((tile) => tile.suits(plan, gpu));
+const multiplicationsOf = ({ m, n, k }: Extent): number => m * n * k;
+
+/** The classes that can compute a product on an adapter, the chosen one first. `of`: the multiplications of the dispatch. */
+export function tilesFor(extent: Extent, gpu: GpuInfo, of = multiplicationsOf(extent)): TileClass[] {
+  const able = table.filter((tile) => tile.takes(extent, gpu));
+  const chosen = able.filter((tile) => tile.suits(of, gpu));
   return [...new Set([...chosen, ...able])].map(({ name }) => name);
 }
+
+/** The tiles that the table chooses, or `forced` where those can compute the product. */
+export function tileFor(extent: Extent, gpu: GpuInfo, forced?: TileClass, of?: number): Tile {
+  const able = tilesFor(extent, gpu, of);
+  const name = forced !== undefined && able.includes(forced) ? forced : able[0];
+  return table.find((each) => each.name === name) ?? table[table.length - 1];
+}
+
+/** A product as the choice of tiles sees it. */
+export function extentOf({ m, n, k, batch, aCol, bRow }: MatmulPlan): Extent {
+  return {
+    m,
+    n,
+    k,
+    matrices: sizeOf(batch),
+    alongA: aCol === 1 ? "k" : "lines",
+    alongB: bRow === 1 ? "k" : "lines",
+  };
+}
+
+/** yᵀ = bᵀ·aᵀ: the same product with rows for columns. */
+const swappedPlan = (plan: MatmulPlan): MatmulPlan => ({
+  ...plan,
+  m: plan.n,
+  n: plan.m,
+  batchStridesA: plan.batchStridesB,
+  batchStridesB: plan.batchStridesA,
+  aRow: plan.bCol,
+  aCol: plan.bRow,
+  bRow: plan.aCol,
+  bCol: plan.aRow,
+});
 
 /** The kernel of a product of tensors or packed matrices, by the class that the table chooses, or by `forced` where that can compute it. */
 export function matmulKernel(
@@ -66,8 +153,13 @@ export function matmulKernel(
   gpu: GpuInfo,
   forced?: TileClass,
 ): Kernel {
-  const able = tilesFor(plan, gpu);
-  const name = forced !== undefined && able.includes(forced) ? forced : able[0];
-  const tile = table.find((each) => each.name === name) ?? table[table.length - 1];
-  return tile.kernel(plan, a, b, y, gpu);
+  const extent = extentOf(plan);
+  const tile = tileFor(extent, gpu, forced);
+  if (tile.swaps(extent)) {
+    const swapped = swappedPlan(plan);
+    const form = tile.form([extentOf(swapped)], gpu);
+    return tile.kernel(batchFrame(swapped, b, a, y, form, true), form);
+  }
+  const form = tile.form([extent], gpu);
+  return tile.kernel(batchFrame(plan, a, b, y, form), form);
 }

@@ -6,6 +6,7 @@ import { copyOp } from "../ops/copyInto.ts";
 import type { Meta, Op } from "../ops/op.ts";
 import { sizeOf } from "../shape.ts";
 import { withoutDead } from "./deadRuns.ts";
+import type { Pass } from "./links.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { type Run, type Trace, TracedStorage } from "./trace.ts";
 
@@ -53,15 +54,17 @@ export class Program {
   #replayer: Replayer | undefined;
   readonly #own = new Map<TracedStorage, Storage>();
 
-  constructor(trace: Trace, ports: Ports, rewrite: (runs: readonly Run[]) => readonly Run[]) {
+  constructor(trace: Trace, ports: Ports, rewrite: Pass) {
     const device = trace.device;
     if (device === undefined)
       throw new CompileError("compile", "the step must run at least one op on a tensor, got none.");
     this.trace = trace;
     this.ports = ports;
     this.device = device;
-    const leaving = [...ports.results, ...ports.left.map(({ view }) => view)].map(({ storage }) => storage);
-    this.runs = rewrite(withoutDead(trace.runs, leaving));
+    const leaving = new Set(
+      [...ports.results, ...ports.left.map(({ view }) => view)].map(({ storage }) => storage),
+    );
+    this.runs = rewrite(withoutDead(trace.runs, leaving), leaving);
     const lowered: Lowered[] = [];
     for (const run of this.runs) {
       lowered.push(

@@ -8,6 +8,7 @@ import { another, currentScope } from "../scope.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { GpuInfo, Kernel } from "./kernel.ts";
+import type { Expr } from "./pointwise/expr.ts";
 
 /** Shape and element type of a value that may not exist yet. */
 export interface Meta {
@@ -76,6 +77,11 @@ export interface Op<A> {
    * places them so where it can. Without it nothing changes but the number of dispatches.
    */
   together?(inputs: readonly Meta[], attrs: A): readonly Together[];
+
+  /**
+   * Of a pointwise op, what it computes of each value; attrs are then its params. Runs of such ops can become one.
+   */
+  readonly formula?: Expr;
 
   /** True where kernels move 16-bit values without looking at them, so that f16 and bf16 come as bits. */
   readonly raw?: boolean;

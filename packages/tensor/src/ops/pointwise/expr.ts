@@ -39,8 +39,8 @@ export const e = Object.fromEntries(
   Object.keys(primitives).map((fn) => [fn, (...args: Operand[]) => call(fn as PrimitiveName, ...args)]), // keys of `primitives`
 ) as Record<PrimitiveName, (...args: Operand[]) => Expr>;
 
-/** All calls, inputs and params of a formula, each once, arguments first. */
-export function inOrder(root: Expr): Expr[] {
+/** All calls, inputs and params of formulas, each once, arguments first. */
+export function inOrder(...roots: readonly Expr[]): Expr[] {
   const seen = new Set<Expr>();
   const order: Expr[] = [];
   const visit = (x: Expr): void => {
@@ -49,24 +49,42 @@ export function inOrder(root: Expr): Expr[] {
     if (x.kind === "call") for (const arg of x.args) visit(arg);
     order.push(x);
   };
-  visit(root);
+  for (const root of roots) visit(root);
   return order;
 }
 
-/** A text that two formulas share only if they are the same. */
-export function textOf(x: Expr): string {
-  const order = inOrder(x);
+/** A text that two formulas (or lists of them) share only if they are the same. */
+export function textOf(...roots: readonly Expr[]): string {
+  const order = inOrder(...roots);
   const at = new Map(order.map((item, i) => [item, i]));
-  return order
+  const several = roots.length === 1 ? "" : `>${roots.map((root) => at.get(root)).join()}`;
+  const text = order
     .map((item) => {
       if (item.kind === "call") return `${item.fn}(${item.args.map((arg) => at.get(arg)).join(" ")})`;
       if (item.kind === "input") return `${item.bool ? "?" : "x"}${item.index}`;
       return item.kind === "param" ? `$${item.name}` : `#${item.value}`;
     })
     .join(";");
+  return text + several;
 }
 
 /** The inputs that a formula reads. */
 export function inputsOf(x: Expr): Set<number> {
   return new Set(inOrder(x).flatMap((item) => (item.kind === "input" ? [item.index] : [])));
+}
+
+/** The formula with its inputs and params replaced; equal parts stay one object over all calls that share `done`. */
+export function substitute(
+  root: Expr,
+  replace: (leaf: Expr & { kind: "input" | "param" }) => Expr,
+  done: Map<Expr, Expr> = new Map(),
+): Expr {
+  const known = done.get(root);
+  if (known !== undefined) return known;
+  let result: Expr = root;
+  if (root.kind === "input" || root.kind === "param") result = replace(root);
+  if (root.kind === "call")
+    result = { ...root, args: root.args.map((arg) => substitute(arg, replace, done)) };
+  done.set(root, result);
+  return result;
 }

@@ -6,7 +6,7 @@ import type { Tensor } from "../../tensor.ts";
 import type { Kernel } from "../kernel.ts";
 import { apply, type CpuArray, type Meta, type Op } from "../op.ts";
 import { differentiate } from "./derivative.ts";
-import { type Expr, e, inputsOf, textOf } from "./expr.ts";
+import { type Expr, e, inputsOf, substitute, textOf } from "./expr.ts";
 import { type Program, prepare, prepareFast } from "./interpret.ts";
 import { primitives } from "./primitives.ts";
 import { print } from "./print.ts";
@@ -105,8 +105,10 @@ function build(
     },
 
     wgsl(views, [out], params) {
-      return [kernelOf(text, body, views, out, params)];
+      return [pointwiseKernel(text, [body], views, [out], params)];
     },
+
+    formula: body,
 
     gradient: ({ inputs: tensors, dy, attrs, needs }) => gradientOps().run(tensors, dy, attrs, needs),
 
@@ -150,7 +152,9 @@ function makeGradients(
       ]),
     );
     const own = used.map((_, index) => renumbered.get(used[index]) ?? seed);
-    const formulaOfUsed = substitute(formula, renumbered);
+    const formulaOfUsed = substitute(formula, (leaf) =>
+      leaf.kind === "input" ? (renumbered.get(leaf.index) ?? leaf) : leaf,
+    );
     const op = build(
       { ...spec, name: `${spec.name}Gradient`, derivative: undefined },
       used.map((old) => names[old] ?? "dy"),
@@ -179,16 +183,6 @@ function makeGradients(
 
 function isBoolInput(x: Expr): boolean {
   return x.kind === "input" && x.bool;
-}
-
-function substitute(root: Expr, inputs: ReadonlyMap<number, Expr>, done: Map<Expr, Expr> = new Map()): Expr {
-  const known = done.get(root);
-  if (known !== undefined) return known;
-  let result: Expr = root;
-  if (root.kind === "input") result = inputs.get(root.index) ?? root;
-  if (root.kind === "call") result = { ...root, args: root.args.map((arg) => substitute(arg, inputs, done)) };
-  done.set(root, result);
-  return result;
 }
 
 function answers(x: Expr): boolean {
@@ -301,8 +295,15 @@ function write(data: TypedArray, start: number, values: Float64Array, n: number)
   else for (let i = 0; i < n; i++) data[start + i] = values[i];
 }
 
-/** One invocation a value. Inputs of full size are read straight; the others through collapsed broadcast strides. */
-function kernelOf(text: string, body: Expr, views: readonly View[], out: View, params: Params): Kernel {
+/** One invocation a value of each output. Inputs of full size are read straight; the others through collapsed broadcast strides. */
+export function pointwiseKernel(
+  text: string,
+  bodies: readonly Expr[],
+  views: readonly View[],
+  outs: readonly View[],
+  params: Params,
+): Kernel {
+  const [out] = outs;
   const size = sizeOf(out.shape);
   const walk = collapse(
     out.shape,
@@ -329,18 +330,18 @@ function kernelOf(text: string, body: Expr, views: readonly View[], out: View, p
     count: size,
     bindings: [
       ...views.map((view, k) => ({ name: `x${k}`, view, access: "read" as const })),
-      { name: "y", view: out, access: "write" as const },
+      ...outs.map((view, k) => ({ name: `y${k}`, view, access: "write" as const })),
     ],
     params: wgslParams,
-    declare: () => print(body, type, (k) => `x${k}`).helpers,
+    declare: () => print(bodies, type, (k) => `x${k}`).helpers,
     main() {
       const walkLines = strided.length === 0 ? "" : indexLines(rank, strided);
-      const { lines, result } = print(
-        body,
+      const { lines, results } = print(
+        bodies,
         type,
         (k) => `x${k}_at(${kinds[k] === "full" ? "i" : kinds[k] === "one" ? "0u" : `o${k}`})`,
       );
-      return `${walkLines}\n  ${lines}\n  y_put(i, ${result});`;
+      return `${walkLines}\n  ${lines}\n  ${results.map((result, k) => `y${k}_put(i, ${result});`).join(" ")}`;
     },
   };
 }

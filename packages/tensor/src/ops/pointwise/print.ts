@@ -8,16 +8,16 @@ export function literal(value: number, type: "f32" | "i32" | "u32"): string {
   return `${Math.fround(value).toExponential()}f`;
 }
 
-/** The formula as WGSL statements that define `v0, v1, …`, and the name of the result. */
+/** Formulas as WGSL statements that define `v0, v1, …`, and the name of the result of each. */
 export function print(
-  root: Expr,
+  roots: readonly Expr[],
   type: "f32" | "i32" | "u32",
   input: (index: number) => string,
-): { lines: string; result: string; helpers: string } {
+): { lines: string; results: string[]; helpers: string } {
   const names = new Map<Expr, string>();
   const lines: string[] = [];
   const helpers = new Set<string>();
-  for (const item of inOrder(root)) {
+  for (const item of inOrder(...roots)) {
     if (item.kind === "const") names.set(item, literal(item.value, type));
     else if (item.kind === "param") names.set(item, `P.${item.name}`);
     else {
@@ -35,5 +35,9 @@ export function print(
       }
     }
   }
-  return { lines: lines.join("\n  "), result: names.get(root) ?? "", helpers: [...helpers].join("\n") };
+  return {
+    lines: lines.join("\n  "),
+    results: roots.map((root) => names.get(root) ?? ""),
+    helpers: [...helpers].join("\n"),
+  };
 }

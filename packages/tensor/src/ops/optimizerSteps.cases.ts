@@ -10,8 +10,11 @@ import { absolute } from "../testing/magnitude.ts";
 import { inputOf } from "../testing/values.ts";
 import { type AdamWStep, adamWStep } from "./adamWStep.ts";
 import { add } from "./add.ts";
+import { concat } from "./concat.ts";
 import { mul } from "./mul.ts";
+import { reshape } from "./reshape.ts";
 import { type SgdStep, sgdStep } from "./sgdStep.ts";
+import { slice } from "./slice.ts";
 import { stack } from "./stack.ts";
 
 // The trajectories of torch.optim are compared in the tests of the optimisers.
@@ -32,6 +35,43 @@ const adamW = (shape: Shape, options: AdamWStep, seed = 1): Sample => ({
   magnitude: (p, g, m, v) => add(add(absolute(p), absolute(m)), add(v, add(absolute(g), mul(g, g)))),
   why: `[${shape}] ${JSON.stringify(options)}, seed ${seed}`,
 });
+
+/** Tensors of several shapes at once, their gradients scaled; side by side in one storage, or apart. */
+const manyAdamW = (shapesOf: readonly Shape[], side: "together" | "apart", seed = 1): Sample => ({
+  inputs: [
+    ...[0, 1, 2, 3].flatMap((kind) =>
+      shapesOf.map((shape, k) =>
+        inputOf(shape, seed, { kind: kind === 3 ? "positive" : "normal", lane: 4 * k + kind, grad: false }),
+      ),
+    ),
+    { shape: [], values: [0.375], grad: false },
+  ],
+  call(...inputs) {
+    const [p, g, m, v] = groupsOf(inputs, shapesOf.length).map(side === "together" ? neighbours : copies);
+    noGrad(() => adamWStep(p, g, m, v, usual, inputs[inputs.length - 1]));
+    return [p, m, v].map((list) => concat(list.map((x) => reshape(x, [x.size]))));
+  },
+  magnitude: (...inputs) => {
+    const [p, g, m, v] = groupsOf(inputs, shapesOf.length).map((list) =>
+      concat(list.map((x) => reshape(absolute(x), [x.size]))),
+    );
+    return add(add(p, m), add(v, add(g, mul(g, g))));
+  },
+  why: `${shapesOf.map((shape) => `[${shape}]`).join(" ")} ${side}, scaled`,
+});
+
+const groupsOf = (inputs: readonly Tensor[], count: number): Tensor[][] =>
+  [0, 1, 2, 3].map((kind) => inputs.slice(kind * count, (kind + 1) * count));
+
+/** Copies that lie one after the other in one storage. */
+const neighbours = (inputs: readonly Tensor[]): Tensor[] => {
+  const flat = concat(copies(inputs).map((x) => reshape(x, [x.size])));
+  let at = 0;
+  return inputs.map(({ shape, size }) => {
+    at += size;
+    return reshape(slice(flat, 0, at - size, at), shape);
+  });
+};
 
 const usual: AdamWStep = {
   learningRate: 0.1,
@@ -58,7 +98,14 @@ export const adamWStepCases: OpCases = {
       seed: seeds(),
     })
     .map(({ shape, seed, ...options }) => adamW(shape, { ...usual, ...options }, seed)),
-  edges: [adamW([], usual), adamW([0], usual), adamW([300], { ...usual, learningRate: 0 })],
+  edges: [
+    adamW([], usual),
+    adamW([0], usual),
+    adamW([300], { ...usual, learningRate: 0 }),
+    manyAdamW([[2, 3], [4], [0], [5]], "together"),
+    manyAdamW([[8], [4, 4], []], "together"),
+    manyAdamW([[2, 3], [4]], "apart"),
+  ],
   errors: [
     {
       call: (device) => fails(device, [[2], [3], [2], [2]], usual),
@@ -67,6 +114,38 @@ export const adamWStepCases: OpCases = {
     {
       call: (device) => fails(device, [[2], [2], [2], [2]], { ...usual, step: 0 }),
       message: "adamWStep: step must be a whole number from 1, got 0.",
+    },
+    {
+      call: (device) => {
+        const [p, q] = [zeros(device, [2]), zeros(device, [3])];
+        adamWStep([p, q], [p, p], [p, q], [p, q], usual);
+      },
+      message: "adamWStep: gradient 1 of 2 must be [3], the shape of parameter 1 of 2, got [2].",
+    },
+    {
+      call: (device) => {
+        const p = zeros(device, [2]);
+        adamWStep([p, p], [p, p], p, p, usual);
+      },
+      message: "adamWStep: there must be one firstMoment for each parameter, got 1 for 2.",
+    },
+    {
+      call: () => adamWStep([], [], [], [], usual),
+      message: "adamWStep: there must be at least one parameter, got none.",
+    },
+    {
+      call: (device) => {
+        const [p, g, m, v] = [0, 1, 2, 3].map(() => zeros(device, [2]));
+        adamWStep(p, g, m, v, usual, zeros(device, [2]));
+      },
+      message: "adamWStep: gradientScale must be one number, got [2].",
+    },
+    {
+      call: (device) => {
+        const [p, g, m, v] = [0, 1, 2, 3].map(() => zeros(device, [2]));
+        adamWStep(p, g, m, v, usual, zeros(device, [], { dtype: "bf16" }));
+      },
+      message: "adamWStep: gradientScale must be f32 as parameter, got bf16. Use cast first.",
     },
     {
       call: (device) => {
@@ -88,6 +167,28 @@ export const adamWStepCases: OpCases = {
   ulpsWhy: "about 12 steps, among them a root and two divisions (2.5 units of 2 by WGSL's rule)",
   gradient: "none: it changes its inputs in place",
 };
+
+/** Two tensors side by side, or apart, their gradients scaled. */
+const twoSgd = (options: SgdStep, side: "together" | "apart"): Sample => ({
+  inputs: [
+    ...[0, 1, 2].flatMap((kind) => [
+      inputOf([2, 3], 1, { lane: kind, grad: false }),
+      inputOf([6], 1, { lane: kind + 3, grad: false }),
+    ]),
+    { shape: [1], values: [-2.5], grad: false },
+  ],
+  call(...inputs) {
+    const [p, g, v] = groupsOf(inputs, 2).map(side === "together" ? neighbours : copies);
+    noGrad(() => sgdStep(p, g, options.momentum === undefined ? undefined : v, options, inputs[6]));
+    return concat([...p, ...v].map((x) => reshape(x, [6])));
+  },
+  magnitude(...inputs) {
+    const flat = inputs.slice(0, 6).map((x) => reshape(absolute(x), [6]));
+    const each = [0, 1].map((k) => add(flat[k], mul(add(flat[2 + k], flat[4 + k]), 5)));
+    return concat([...each, ...each]);
+  },
+  why: `two, ${side}, ${JSON.stringify(options)}, scaled`,
+});
 
 const sgd = (shape: Shape, options: SgdStep, seed = 1): Sample => ({
   inputs: [0, 1, 2].map((lane) => inputOf(shape, seed, { lane, grad: false })),
@@ -118,6 +219,9 @@ export const sgdStepCases: OpCases = {
     sgd([], { learningRate: 0.1 }),
     sgd([0], { learningRate: 0.1 }),
     sgd([300], { learningRate: 1, momentum: 0.9 }),
+    twoSgd({ learningRate: 0.1 }, "together"),
+    twoSgd({ learningRate: 0.1, momentum: 0.9, nesterov: true }, "together"),
+    twoSgd({ learningRate: 0.1, momentum: 0.9, weightDecay: 0.1 }, "apart"),
   ],
   errors: [
     {

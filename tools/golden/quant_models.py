@@ -1,7 +1,8 @@
 """Tiny models that transformers quantized with bitsandbytes and saved, what they compute, and LoRA trainings on them by PEFT.
 
 bitsandbytes' own layers would not do as a reference: on a CPU the 4-bit one rounds to bfloat16 and wants widths that are whole blocks, and the
-8-bit one quantizes activations too. So both compute here as "dequantize, then a float32 product".
+8-bit one quantizes activations too. So both compute here as "dequantize, then a float32 product". The 4-bit values are put together by hand:
+the AVX-512 dequantize_4bit (0.50.2) takes scales of other blocks where the width is a multiple of 16 and not of the block.
 """
 
 import json
@@ -47,8 +48,13 @@ def values_of(layer):
     if isinstance(layer, bnb.nn.Linear8bitLt):
         return F.int8_vectorwise_dequant(layer.weight.data, layer.weight.SCB if layer.state.SCB is None else layer.state.SCB)
     state = layer.weight.quant_state
-    state.dtype = torch.float32
-    return F.dequantize_4bit(layer.weight.data, state)
+    absmax = state.absmax
+    if state.nested:
+        absmax = F.dequantize_blockwise(absmax, state.state2) + state.offset
+    packed = layer.weight.data.reshape(-1).view(torch.uint8)
+    codes = torch.stack([packed >> 4, packed & 15], dim=1).reshape(-1)[: state.shape.numel()].long()
+    scales = absmax.repeat_interleave(state.blocksize)[: codes.numel()]
+    return (state.code[codes] * scales).reshape(state.shape)
 
 
 def forward(layer, x):

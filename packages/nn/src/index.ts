@@ -28,14 +28,14 @@ export {
 } from "./models/llamaGguf.ts";
 export { type LinearSlot, type LoadOptions, loadFromGguf, loadFromHf, loadLlama } from "./models/load.ts";
 export { safetensorsWeights, type WeightSource } from "./models/weights.ts";
-export { modelTensors, type WeightDtype } from "./modelTensors.ts";
+export { modelTensors, type WeightDtype, weightBits } from "./modelTensors.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";
 export { clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";
 export { type NamedParameters, Optimizer, type OptimizerState } from "./optim/optimizer.ts";
 export { type ScheduleName, type ScheduleOptions, schedule, scheduleNames } from "./optim/schedule.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
-export { Parameter } from "./parameter.ts";
+export { FrozenParameter, Parameter } from "./parameter.ts";
 export { RMSNorm } from "./rmsNorm.ts";
 export { inverseFrequencies, type RopeScaling, Rotary, type RotaryOptions } from "./rotary.ts";
 export { Sequential, type TensorModule } from "./sequential.ts";

@@ -23,7 +23,7 @@ export function modelTensors(model: Module, { dtype }: { dtype?: WeightDtype } =
       shape: parameter.shape,
       bytes: async () => {
         const asStored = dtype === undefined && parameter.dtype === own;
-        const bits = asStored ? await parameter.toBits() : rounded(name, await parameter.toArray(), own);
+        const bits = asStored ? await parameter.toBits() : weightBits(name, await parameter.toArray(), own);
         return new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
       },
     };
@@ -39,7 +39,12 @@ function weightDtypeOf(name: string, { dtype }: Parameter): WeightDtype {
 /** Bits of the exponent: all set means infinity or not-a-number. */
 const exponent = { f32: 0x7f80_0000, f16: 0x7c00, bf16: 0x7f80 } as const;
 
-function rounded(name: string, values: ArrayLike<number>, dtype: WeightDtype): Float32Array | Uint16Array {
+/** Values as they are stored in a file. @throws CheckpointError where one is not finite in that type */
+export function weightBits(
+  name: string,
+  values: ArrayLike<number>,
+  dtype: WeightDtype,
+): Float32Array | Uint16Array {
   const floats = values instanceof Float32Array ? values : Float32Array.from(values);
   const stored = dtype === "f32" ? floats : dtype === "f16" ? f32ToF16(floats) : f32ToBf16(floats);
   const bits =

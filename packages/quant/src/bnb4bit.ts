@@ -30,23 +30,35 @@ export function bnb4bitNames(file: SafetensorsFile): string[] {
   return [...new Set(names.map((name) => name.slice(0, name.indexOf(mark))))];
 }
 
+/** What the quant_state of a weight says, and which of the two kinds it is. */
+export interface Bnb4bitState extends QuantState {
+  readonly kind: "nf4" | "fp4";
+}
+
+/** Reads what describes a weight, not the weight. @throws CheckpointError as `readBnb4bit` */
+export async function readBnb4bitState(file: SafetensorsFile, name: string): Promise<Bnb4bitState> {
+  const fail = failing(file, name);
+  const { stateName, kind } = findState(file, name, fail);
+  const text = await readPart(file, stateName, "U8", undefined, fail);
+  const state = parseQuantState(text, kind, (problem) => fail(`quant_state ${problem}`));
+  checkNames(file, name, stateName, state, fail);
+  return { ...state, kind };
+}
+
 /**
- * Reads one weight with its state, checked so that nothing can be read out of range and no value is infinite.
+ * Reads one weight with its state, checked so that nothing can be read out of range and no value is infinite. The codes
+ * may be stored as any dtype (`bnb_4bit_quant_storage`): the bytes are the same.
  *
  * @throws CheckpointError that names the file, the weight and what is wrong with it
  * @see bitsandbytes `functional.py`, QuantState.from_dict
  */
 export async function readBnb4bit(file: SafetensorsFile, name: string): Promise<Bnb4bitWeight> {
-  const fail: Fail = (problem) =>
-    new CheckpointError("readBnb4bit", `${file.name}: ${quote(name)}: ${problem}.`);
-  const { stateName, kind } = findState(file, name, fail);
-  const text = await readPart(file, stateName, "U8", undefined, fail);
-  const state = parseQuantState(text, kind, (problem) => fail(`quant_state ${problem}`));
-  checkNames(file, name, stateName, state, fail);
+  const fail = failing(file, name);
+  const { kind, ...state } = await readBnb4bitState(file, name);
 
   const count = sizeOf(state.shape);
   const blocks = Math.ceil(count / state.blockSize);
-  const codes = await readPart(file, name, "U8", [Math.ceil(count / 2), 1], fail);
+  const codes = await readCodes(file, name, Math.ceil(count / 2), fail);
   checkMap(await readFloats(file, `${name}.quant_map`, [16], fail), tableOf(kind), "quant_map", fail);
   const absmax = await (state.nested === undefined
     ? readFloats(file, `${name}.absmax`, [blocks], fail)
@@ -100,6 +112,32 @@ export function bnb4bitTensors(
     tensor(".nested_absmax", "F32", [absmax.absmax.length], absmax.absmax),
     tensor(".nested_quant_map", "F32", [256], dynamicMap),
   ];
+}
+
+function failing(file: SafetensorsFile, name: string): Fail {
+  return (problem) => new CheckpointError("readBnb4bit", `${file.name}: ${quote(name)}: ${problem}.`);
+}
+
+/** Bytes of the dtypes that bitsandbytes stores codes as. */
+const storages: ReadonlyMap<SafetensorsDtype, number> = new Map([
+  ["U8", 1],
+  ["I8", 1],
+  ["F16", 2],
+  ["BF16", 2],
+  ["F32", 4],
+  ["F64", 8],
+]);
+
+async function readCodes(
+  file: SafetensorsFile,
+  name: string,
+  bytes: number,
+  fail: Fail,
+): Promise<Uint8Array> {
+  const dtype = file.tensors.get(name)?.dtype ?? "U8";
+  const size = storages.get(dtype);
+  if (size === undefined || bytes % size !== 0) return readPart(file, name, "U8", [bytes, 1], fail);
+  return readPart(file, name, dtype, [bytes / size, 1], fail);
 }
 
 function findState(

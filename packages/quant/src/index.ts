@@ -1,9 +1,29 @@
-export { type Bnb4bitWeight, bnb4bitNames, bnb4bitTensors, readBnb4bit } from "./bnb4bit.ts";
+export {
+  type Bnb4bitState,
+  type Bnb4bitWeight,
+  bnb4bitNames,
+  bnb4bitTensors,
+  readBnb4bit,
+  readBnb4bitState,
+} from "./bnb4bit.ts";
 export { bnb8bitNames, bnb8bitTensors, readBnb8bit } from "./bnb8bit.ts";
 export type { FloatName } from "./bnbQuantState.ts";
 export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
 export { dequantize, schemeNamed } from "./dequantize.ts";
 export { dynamicMap, type NestedAbsmax } from "./doubleQuant.ts";
+export { openPackedFile, type PackedFile } from "./files/packedFile.ts";
+export {
+  type QuantizationConfig,
+  readQuantizationConfig,
+  writeQuantizationConfig,
+} from "./files/quantizationConfig.ts";
+export {
+  type FileScheme,
+  fileSchemes,
+  type QuantizedFiles,
+  type QuantizeFileOptions,
+  quantizeFiles,
+} from "./files/quantizeFile.ts";
 export type { GgufPacked } from "./ggufBlocks.ts";
 export { type NibbleOrder, packNibbles, unpackNibbles } from "./pack.ts";
 export { bitsPerWeight, type Packed, type Rounding, type Scheme, type SchemeOptions } from "./scheme.ts";

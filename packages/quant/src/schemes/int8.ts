@@ -1,4 +1,15 @@
-import { f16ToF32, f32ToF16, type Shape, ShapeError, show, sizeOf, ValueError } from "@graft/tensor";
+import {
+  bytesOfWords,
+  f16ToF32,
+  f32ToF16,
+  type Shape,
+  ShapeError,
+  show,
+  sizeOf,
+  ValueError,
+  wordsOfBytes,
+} from "@graft/tensor";
+import { layoutNamed } from "../layout.ts";
 import { roundHalfEven } from "../rounding.ts";
 import { absmaxOf, checkOut, checkValues, forBlocks, type Packed, type Scheme } from "../scheme.ts";
 
@@ -34,7 +45,7 @@ export const int8: Scheme<Record<never, never>, Int8Packed> = {
     forBlocks(values.length, columns, (start, end, row) => {
       absmax[row] = absmaxOf(halves, start, end);
       if (absmax[row] === 0) return;
-      const scale = Math.fround(127 / absmax[row]);
+      const scale = Math.fround(Math.fround(1 / absmax[row]) * 127); // torch's 127 / x
       for (let i = start; i < end; i++) codes[i] = roundHalfEven(Math.fround(halves[i] * scale));
     });
     return { scheme: "int8", shape, codes, absmax };
@@ -56,6 +67,15 @@ export const int8: Scheme<Record<never, never>, Int8Packed> = {
 
   codes({ codes }) {
     return Int16Array.from(codes);
+  },
+
+  toDevice({ shape, codes, absmax }) {
+    return { layout: layoutNamed("int8", shape), parts: [wordsOfBytes(codes), absmax] };
+  },
+
+  fromDevice({ layout: { shape }, parts: [words, absmax] }) {
+    const codes = new Int8Array(bytesOfWords(words).slice(0, sizeOf(shape)).buffer);
+    return { scheme: "int8", shape, codes, absmax: Float32Array.from(absmax) };
   },
 
   bytes(shape) {

@@ -1,6 +1,6 @@
 import { bytesPer, type Tensor } from "@graft/tensor";
 import { copyTensors } from "./copyTensors.ts";
-import { Parameter } from "./parameter.ts";
+import { FrozenParameter, Parameter } from "./parameter.ts";
 
 /**
  * A tree of named parameters with a `forward`. Children and parameters are found by looking at the module's own
@@ -78,8 +78,10 @@ export abstract class Module {
     return this;
   }
 
+  /** Trains every parameter below but what is never trained, such as codes of packed weights. Returns this. */
   unfreeze(): this {
-    for (const parameter of this.parameters()) parameter.requiresGrad = true;
+    for (const parameter of this.parameters())
+      if (!(parameter instanceof FrozenParameter)) parameter.requiresGrad = true;
     return this;
   }
 
@@ -118,13 +120,13 @@ export abstract class Module {
     else Reflect.set(Object(Reflect.get(this, property)), index, module);
   }
 
-  /** Number of values, all and those that are trained. */
+  /** Number of weights, all and those that are trained. Packed ones count as the weights they stand for. */
   parameterCount(): { total: number; trainable: number } {
     let total = 0;
     let trainable = 0;
     for (const parameter of this.parameters()) {
-      total += parameter.size;
-      if (parameter.requiresGrad) trainable += parameter.size;
+      total += parameter.weights;
+      if (parameter.requiresGrad) trainable += parameter.weights;
     }
     return { total, trainable };
   }

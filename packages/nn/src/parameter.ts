@@ -30,6 +30,11 @@ export class Parameter extends Tensor {
     return new Parameter(new Tensor({ shape: [...shape], dtype }, device.allocate(dtype, sizeOf(shape)), 0));
   }
 
+  /** How many weights it stands for: its values. */
+  get weights(): number {
+    return this.size;
+  }
+
   /** Replaces the values by host values in the storage form of the dtype (f16 and bf16 as bits). */
   upload(values: TypedArray): void {
     if (values.length !== this.size)
@@ -46,5 +51,23 @@ export class Parameter extends Tensor {
     device.upload(storage, values);
     storage.version++;
     storage.writer = "upload";
+  }
+}
+
+/**
+ * A tensor that a module owns and nobody trains, such as the codes of packed weights (PyTorch's buffer). `unfreeze`
+ * passes it over.
+ */
+export class FrozenParameter extends Parameter {
+  readonly #weights: number;
+
+  /** @param weights - how many weights it stands for where parameters are counted; 0 for what is no weight itself */
+  constructor(tensor: Tensor, weights: number) {
+    super(tensor, false);
+    this.#weights = weights;
+  }
+
+  override get weights(): number {
+    return this.#weights;
   }
 }

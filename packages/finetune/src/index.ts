@@ -42,3 +42,4 @@ export { loadTokenizer, type TokenizerFallback } from "./tokenizer/folder.ts";
 export { type GgufMetadata, ggufTokenizerFallback, tokenizerFromGguf } from "./tokenizer/gguf.ts";
 export { createTextStream, type TextStream } from "./tokenizer/stream.ts";
 export { createTokenizer, type Tokenizer, type TokenizerSetup } from "./tokenizer/tokenizer.ts";
+export { type ResumeOptions, type TrainingParts, TrainingSnapshot, trainResumably } from "./train/resume.ts";

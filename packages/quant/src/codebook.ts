@@ -1,11 +1,6 @@
-import { type Shape, sizeOf, ValueError } from "@graft/tensor";
-import {
-  dequantizeAbsmax,
-  type NestedAbsmax,
-  nestedBlockSize,
-  nestedBound,
-  quantizeAbsmax,
-} from "./doubleQuant.ts";
+import { bytesOfWords, nestedBlockSize, type Shape, sizeOf, ValueError, wordsOfBytes } from "@graft/tensor";
+import { dequantizeAbsmax, type NestedAbsmax, nestedBound, quantizeAbsmax } from "./doubleQuant.ts";
+import { layoutNamed } from "./layout.ts";
 import { packNibbles, unpackNibbles } from "./pack.ts";
 import {
   absmaxOf,
@@ -44,11 +39,11 @@ const smallest = Math.fround(1e-38);
  */
 export function codebookScheme(
   name: "nf4" | "fp4",
-  table: readonly number[],
+  table: Float32Array,
   keepsNegation: boolean,
 ): Scheme<CodebookOptions, CodebookPacked> {
   const { fround } = Math;
-  const values = Float32Array.from(table);
+  const values = table;
   const order = [...table.keys()].sort((a, b) => values[a] - values[b]);
   const sorted = order.map((code) => values[code]);
   const midpoints = sorted.slice(1).map((value, i) => fround(fround(sorted[i] + value) / 2));
@@ -111,6 +106,30 @@ export function codebookScheme(
 
     codes({ shape, codes }) {
       return Int16Array.from(unpackNibbles(codes, sizeOf(shape), "highFirst"));
+    },
+
+    toDevice({ shape, blockSize, codes, absmax }) {
+      const nested = !(absmax instanceof Float32Array);
+      const layout = layoutNamed(name, shape, { blockSize, nested });
+      const words = wordsOfBytes(codes);
+      if (!nested) return { layout, parts: [words, absmax] };
+      const scales = Float32Array.of(...absmax.absmax, absmax.offset);
+      return { layout, parts: [words, wordsOfBytes(absmax.codes), scales] };
+    },
+
+    fromDevice({ layout: { shape, blockSize, nested }, parts: [words, absmax, scales] }) {
+      const count = sizeOf(shape);
+      const codes = bytesOfWords(words).slice(0, Math.ceil(count / 2));
+      const base = { scheme: name, shape, blockSize, codes };
+      if (!nested) return { ...base, absmax: Float32Array.from(absmax) };
+      return {
+        ...base,
+        absmax: {
+          codes: bytesOfWords(absmax).slice(0, Math.ceil(count / blockSize)),
+          absmax: Float32Array.from(scales.subarray(0, -1)),
+          offset: scales[scales.length - 1],
+        },
+      };
     },
 
     bytes(shape: Shape, options) {

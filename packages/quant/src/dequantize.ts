@@ -1,4 +1,5 @@
 import { ValueError } from "@graft/tensor";
+import { blockFormats, type GgufPacked, ggufDequantize } from "./ggufBlocks.ts";
 import type { Packed, Scheme } from "./scheme.ts";
 import * as schemes from "./schemes/index.ts";
 
@@ -17,7 +18,9 @@ export function schemeNamed(name: string): Scheme {
   return scheme;
 }
 
-/** The values of packed weights of any scheme, as float32. */
+/** The values of packed weights of any scheme, or of GGUF blocks, as float32. */
 export function dequantize(packed: Packed, out?: Float32Array): Float32Array {
+  const format = blockFormats.get(packed.scheme);
+  if (format !== undefined) return ggufDequantize(format, packed as GgufPacked, out);
   return schemeNamed(packed.scheme).dequantize(packed, out);
 }

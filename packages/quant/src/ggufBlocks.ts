@@ -1,15 +1,27 @@
 import {
   bytesFor,
+  bytesOfWords,
   f16ToF32,
   f32ToF16,
+  packedFormats,
   type Shape,
   ShapeError,
   show,
   sizeOf,
   ValueError,
   type WeightFormat,
+  wordsOfBytes,
 } from "@graft/tensor";
-import { checkOut, type Packed } from "./scheme.ts";
+import * as weightFormats from "@graft/tensor/formats";
+import { layoutNamed } from "./layout.ts";
+import { checkOut, type DeviceForm, type Packed } from "./scheme.ts";
+
+/** GGUF formats whose blocks kernels can read. */
+export const blockFormats: ReadonlyMap<string, WeightFormat> = new Map(
+  Object.values(weightFormats)
+    .filter(({ name }) => packedFormats.has(name))
+    .map((format) => [format.name, format]),
+);
 
 /** GGUF blocks, one after the other as in a file. */
 export interface GgufPacked extends Packed {
@@ -30,6 +42,29 @@ export function ggufBytes(format: WeightFormat, shape: Shape): number {
       `the last axis must be a multiple of ${format.blockSize}, got ${show(shape)}.`,
     );
   return bytesFor(format, sizeOf(shape));
+}
+
+/** Blocks stay as they stand in a file. */
+export function ggufToDevice({ scheme, shape, bytes }: GgufPacked): DeviceForm {
+  return { layout: layoutNamed(scheme, shape), parts: [wordsOfBytes(bytes)] };
+}
+
+export function ggufFromDevice({ layout, parts: [words] }: DeviceForm): GgufPacked {
+  const { format, shape } = layout;
+  const { blockSize, blockBytes } = blocksNamed(format.name);
+  const bytes = bytesOfWords(words).slice(0, (sizeOf(shape) / blockSize) * blockBytes);
+  return { scheme: format.name, shape, bytes };
+}
+
+/** The GGUF format of packed weights; also those that no scheme writes can be kept packed. */
+export function blocksNamed(name: string): WeightFormat {
+  const format = blockFormats.get(name);
+  if (format === undefined)
+    throw new ValueError(
+      "blocksNamed",
+      `the format must be one of ${[...blockFormats.keys()].join(", ")}, got "${name}".`,
+    );
+  return format;
 }
 
 /** Writes the scale of a block as float16. */

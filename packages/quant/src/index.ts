@@ -10,6 +10,7 @@ export { bnb8bitNames, bnb8bitTensors, readBnb8bit } from "./bnb8bit.ts";
 export type { FloatName } from "./bnbQuantState.ts";
 export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
 export { dequantize, schemeNamed } from "./dequantize.ts";
+export { deviceFormOf, packedOf } from "./deviceForm.ts";
 export { dynamicMap, type NestedAbsmax } from "./doubleQuant.ts";
 export { openPackedFile, type PackedFile } from "./files/packedFile.ts";
 export {
@@ -25,8 +26,26 @@ export {
   quantizeFiles,
 } from "./files/quantizeFile.ts";
 export type { GgufPacked } from "./ggufBlocks.ts";
+export { type OwnedMatrix, ownedMatrix, readMatrix } from "./matrix.ts";
 export { type NibbleOrder, packNibbles, unpackNibbles } from "./pack.ts";
-export { bitsPerWeight, type Packed, type Rounding, type Scheme, type SchemeOptions } from "./scheme.ts";
+export { type QuantizeOptions, quantize } from "./quantize.ts";
+export { QuantizedEmbedding } from "./quantizedEmbedding.ts";
+export { QuantizedLinear, type QuantizedLinearOptions } from "./quantizedLinear.ts";
+export {
+  type EmbeddingStorage,
+  type QuantizedLayer,
+  type QuantizeModelOptions,
+  type QuantizeReport,
+  quantizeModel,
+} from "./quantizeModel.ts";
+export {
+  bitsPerWeight,
+  type DeviceForm,
+  type Packed,
+  type Rounding,
+  type Scheme,
+  type SchemeOptions,
+} from "./scheme.ts";
 export * as schemes from "./schemes/index.ts";
 export type { Int4Options, Int4Packed } from "./schemes/int4.ts";
 export type { Int4AsymmetricPacked } from "./schemes/int4Asymmetric.ts";

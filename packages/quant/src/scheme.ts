@@ -1,4 +1,4 @@
-import { type Shape, ShapeError, show, sizeOf, ValueError } from "@graft/tensor";
+import { type PackedLayout, type Shape, ShapeError, show, sizeOf, ValueError } from "@graft/tensor";
 
 /**
  * How a scaled value becomes a whole number.
@@ -17,6 +17,12 @@ export interface Packed {
   readonly scheme: string;
   /** Of the values, for example `[outFeatures, inFeatures]`. */
   readonly shape: Shape;
+}
+
+/** Packed weights as a device keeps them, still on the host: what `layout.format.parts(layout)` lists. */
+export interface DeviceForm {
+  readonly layout: PackedLayout;
+  readonly parts: readonly (Uint32Array | Float32Array)[];
 }
 
 export type SchemeOptions = Readonly<Record<string, number | boolean>>;
@@ -52,6 +58,12 @@ export interface Scheme<O extends SchemeOptions = SchemeOptions, P extends Packe
 
   /** The whole number that each value became, with its sign where the scheme has one. */
   codes(packed: P): Int16Array;
+
+  /** The arrays as kernels read them. Weights must have two axes. */
+  toDevice(packed: P): DeviceForm;
+
+  /** The inverse of `toDevice`, bit for bit. */
+  fromDevice(form: DeviceForm): P;
 
   /** Bytes of codes and scales, known before anything is quantized. */
   bytes(shape: Shape, options?: Partial<O>): number;

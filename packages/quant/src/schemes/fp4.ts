@@ -1,16 +1,8 @@
+import { fp4Format } from "@graft/tensor";
 import { codebookScheme } from "../codebook.ts";
 
-const magnitudes = [0, 0.0625, 8, 12, 4, 6, 2, 3];
-
 /**
- * 4-bit floats as bitsandbytes codes them: bit 3 is the sign, the others choose a magnitude, in twelfths. Code 8 is
- * a second zero, which very small positive values get. A value lies at most 1/6 of its block's absmax from what comes back.
- *
- * @see bitsandbytes `functional.py`, get_4bit_type
+ * bitsandbytes' 4-bit floats: sign and a magnitude in twelfths. Very small positive values get code 8, the second zero.
+ * A value lies at most 1/6 of its block's absmax from what comes back.
  */
-export const fp4 = codebookScheme(
-  "fp4",
-  // 0 − x: of zero it is no negative zero.
-  [...magnitudes, ...magnitudes.map((value) => 0 - value)].map((value) => value / 12),
-  true,
-);
+export const fp4 = codebookScheme("fp4", fp4Format.table, true);

@@ -1,4 +1,5 @@
-import { sizeOf, ValueError } from "@graft/tensor";
+import { bytesOfWords, sizeOf, ValueError, wordsOfBytes } from "@graft/tensor";
+import { layoutNamed } from "../layout.ts";
 import { packNibbles, unpackNibbles } from "../pack.ts";
 import { roundHalfEven } from "../rounding.ts";
 import {
@@ -63,6 +64,16 @@ export const int4: Scheme<Int4Options, Int4Packed> = {
 
   codes({ shape, codes }) {
     return Int16Array.from(unpackNibbles(codes, sizeOf(shape), "lowFirst"), (code) => code - 8);
+  },
+
+  toDevice({ shape, groupSize, codes, scale }) {
+    const layout = layoutNamed("int4", shape, { blockSize: groupSize });
+    return { layout, parts: [wordsOfBytes(codes), scale] };
+  },
+
+  fromDevice({ layout: { shape, blockSize: groupSize }, parts: [words, scale] }) {
+    const codes = bytesOfWords(words).slice(0, Math.ceil(sizeOf(shape) / 2));
+    return { scheme: "int4", shape, groupSize, codes, scale: Float32Array.from(scale) };
   },
 
   bytes(shape, options) {

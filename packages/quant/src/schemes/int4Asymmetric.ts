@@ -1,4 +1,5 @@
-import { sizeOf, ValueError } from "@graft/tensor";
+import { bytesOfWords, sizeOf, ValueError, wordsOfBytes } from "@graft/tensor";
+import { layoutNamed } from "../layout.ts";
 import { packNibbles, unpackNibbles } from "../pack.ts";
 import { roundHalfEven } from "../rounding.ts";
 import { checkOut, checkValues, forBlocks, type Packed, resolveOptions, type Scheme } from "../scheme.ts";
@@ -72,6 +73,23 @@ export const int4Asymmetric: Scheme<Int4Options, Int4AsymmetricPacked> = {
 
   codes({ shape, codes }) {
     return Int16Array.from(unpackNibbles(codes, sizeOf(shape), "lowFirst"));
+  },
+
+  toDevice({ shape, groupSize, codes, scale, minimum }) {
+    const layout = layoutNamed("int4-asymmetric", shape, { blockSize: groupSize });
+    return { layout, parts: [wordsOfBytes(codes), scale, minimum] };
+  },
+
+  fromDevice({ layout: { shape, blockSize: groupSize }, parts: [words, scale, minimum] }) {
+    const codes = bytesOfWords(words).slice(0, Math.ceil(sizeOf(shape) / 2));
+    return {
+      scheme: "int4-asymmetric",
+      shape,
+      groupSize,
+      codes,
+      scale: Float32Array.from(scale),
+      minimum: Float32Array.from(minimum),
+    };
   },
 
   bytes(shape, options) {

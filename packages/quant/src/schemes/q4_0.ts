@@ -1,5 +1,13 @@
 import { q4_0 as format } from "@graft/tensor";
-import { type GgufPacked, ggufBytes, ggufDequantize, scaleError, writeScale } from "../ggufBlocks.ts";
+import {
+  type GgufPacked,
+  ggufBytes,
+  ggufDequantize,
+  ggufFromDevice,
+  ggufToDevice,
+  scaleError,
+  writeScale,
+} from "../ggufBlocks.ts";
 import { checkValues, forBlocks, type Scheme } from "../scheme.ts";
 
 /**
@@ -41,6 +49,9 @@ export const q4_0: Scheme<Record<never, never>, GgufPacked> = {
     }
     return codes;
   },
+
+  toDevice: ggufToDevice,
+  fromDevice: ggufFromDevice,
 
   bytes(shape) {
     return ggufBytes(format, shape);

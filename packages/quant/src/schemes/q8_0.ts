@@ -1,5 +1,13 @@
 import { q8_0 as format } from "@graft/tensor";
-import { type GgufPacked, ggufBytes, ggufDequantize, scaleError, writeScale } from "../ggufBlocks.ts";
+import {
+  type GgufPacked,
+  ggufBytes,
+  ggufDequantize,
+  ggufFromDevice,
+  ggufToDevice,
+  scaleError,
+  writeScale,
+} from "../ggufBlocks.ts";
 import { roundHalfAway } from "../rounding.ts";
 import { absmaxOf, checkValues, forBlocks, type Scheme } from "../scheme.ts";
 
@@ -38,6 +46,9 @@ export const q8_0: Scheme<Record<never, never>, GgufPacked> = {
     for (let i = 0; i < codes.length; i++) codes[i] = (bytes[(i >>> 5) * 34 + 2 + (i & 31)] << 24) >> 24;
     return codes;
   },
+
+  toDevice: ggufToDevice,
+  fromDevice: ggufFromDevice,
 
   bytes(shape) {
     return ggufBytes(format, shape);

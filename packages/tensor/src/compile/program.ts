@@ -2,11 +2,11 @@ import type { Variable } from "../autograd/node.ts";
 import type { Device, Lowered, Replayer, View } from "../device/device.ts";
 import type { Storage } from "../device/storage.ts";
 import { CompileError, internal } from "../errors.ts";
-import { copyOp } from "../ops/copyInto.ts";
-import type { Meta, Op } from "../ops/op.ts";
+import type { Meta } from "../ops/op.ts";
 import { sizeOf } from "../shape.ts";
 import { withoutDead } from "./deadRuns.ts";
 import type { Pass } from "./links.ts";
+import { place } from "./place.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { type Run, type Trace, TracedStorage } from "./trace.ts";
 
@@ -52,6 +52,10 @@ export class Program {
   readonly plan: MemoryPlan;
   #slots: Storage[] | undefined;
   #replayer: Replayer | undefined;
+  /** Of the device, when the work was bound. */
+  #relocations = 0;
+  /** Captured storages that the step changes in place, and the op that does it last. */
+  readonly #changed: readonly { readonly storage: Storage; readonly op: string }[];
   readonly #own = new Map<TracedStorage, Storage>();
 
   constructor(trace: Trace, ports: Ports, rewrite: Pass) {
@@ -64,7 +68,9 @@ export class Program {
     const leaving = new Set(
       [...ports.results, ...ports.left.map(({ view }) => view)].map(({ storage }) => storage),
     );
-    this.runs = rewrite(withoutDead(trace.runs, leaving), leaving);
+    const live = withoutDead(trace.runs, leaving);
+    this.#changed = changedBy(live);
+    this.runs = place(device, rewrite(live, leaving), new Set([...leaving, ...ports.args]));
     const lowered: Lowered[] = [];
     for (const run of this.runs) {
       lowered.push(
@@ -119,7 +125,13 @@ export class Program {
       throw error;
     }
     this.#slots = taken;
-    this.#replayer = device.replayer(this.lowered, (storage) => this.real(storage));
+    this.#bind();
+  }
+
+  #bind(): void {
+    this.#replayer?.dispose();
+    this.#replayer = this.device.replayer(this.lowered, (storage) => this.real(storage));
+    this.#relocations = this.device.relocations;
   }
 
   /** The storage behind one that the trace names. */
@@ -141,14 +153,12 @@ export class Program {
   /** Queues the step. The arguments' slots have been filled. */
   replay(): void {
     if (this.#replayer === undefined) throw internal("a program was replayed before it was realised");
+    if (this.#relocations !== this.device.relocations) this.#bind();
     this.#replayer.replay();
-    for (const run of this.runs)
-      for (const i of run.op.mutates ?? []) {
-        const { storage } = run.inputs[i];
-        if (storage instanceof TracedStorage) continue;
-        storage.version++;
-        storage.writer = run.op.name;
-      }
+    for (const { storage, op } of this.#changed) {
+      storage.version++;
+      storage.writer = op;
+    }
   }
 
   dispose(): void {
@@ -161,9 +171,12 @@ export class Program {
   }
 }
 
-/** A run that copies one value into another. */
-export function copyRun(to: View, from: View): Run {
-  return { op: copyOp as Op<unknown>, attrs: null, inputs: [to, from], outputs: [] };
+function changedBy(runs: readonly Run[]): { storage: Storage; op: string }[] {
+  return runs.flatMap(({ op, inputs }) =>
+    (op.mutates ?? [])
+      .map((i) => ({ storage: inputs[i].storage, op: op.name }))
+      .filter(({ storage }) => !(storage instanceof TracedStorage)),
+  );
 }
 
 function flopsOf({ op, inputs, outputs, attrs }: Run): number {

@@ -79,6 +79,13 @@ export interface Device {
   warm(list: readonly Lowered[]): Promise<void>;
   /** Makes ready to do a list of lowered work again and again; `real` gives the storage behind each one that it names. */
   replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer;
+  /**
+   * Moves storages side by side into one buffer, in this order, so that kernels can bind them as one; their tensors notice
+   * nothing. Returns the storage of all of them, or undefined where the device has no use for it or they are too large.
+   */
+  join(storages: readonly Storage[]): Storage | undefined;
+  /** Rises when storages move: what was bound to them must be bound again. */
+  readonly relocations: number;
   /** Called by a storage that nobody uses any more. */
   free(storage: Storage): void;
   /** Throws DTypeError where the device cannot hold the type. */

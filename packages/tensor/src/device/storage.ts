@@ -5,6 +5,8 @@ import type { Device } from "./device.ts";
 export abstract class Storage {
   readonly device: Device;
   readonly bytes: number;
+  /** Where the values begin in what the device holds them in, in bytes: a multiple of 16. */
+  start = 0;
   /** Rises with every change in place; a tensor saved for backward remembers it. */
   version = 0;
   /** The op that last changed the storage in place, for messages. */

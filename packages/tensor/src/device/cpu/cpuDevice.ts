@@ -42,6 +42,7 @@ export class CpuDevice implements Device {
     pipelinesCreated: 0,
     readBacks: 0,
   };
+  readonly relocations = 0;
   readonly #fast: boolean;
   readonly #maxBytes: number;
   readonly #pool = new ArrayPool();
@@ -121,6 +122,10 @@ export class CpuDevice implements Device {
   }
 
   async warm(): Promise<void> {}
+
+  join(): undefined {
+    return undefined;
+  }
 
   async throttle(): Promise<void> {}
 

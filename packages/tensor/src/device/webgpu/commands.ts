@@ -94,10 +94,10 @@ export class Commands {
   }
 
   /** Copies host bytes, a multiple of 4, to the start of a buffer, after all that was recorded. */
-  upload(buffer: GPUBuffer, { buffer: data, byteOffset, byteLength }: ArrayBufferView): void {
+  upload(buffer: GPUBuffer, start: number, { buffer: data, byteOffset, byteLength }: ArrayBufferView): void {
     // The queue would write before work that is recorded but not submitted, and that work may use the buffer's former life.
     this.flush();
-    this.#gpu.queue.writeBuffer(buffer, 0, data, byteOffset, byteLength);
+    this.#gpu.queue.writeBuffer(buffer, start, data, byteOffset, byteLength);
     this.#uploaded += byteLength;
     if (this.#uploaded > MOST_UPLOADED) this.reclaim();
   }

@@ -6,9 +6,10 @@ import type { GpuInfo, Kernel } from "../../ops/kernel.ts";
 import type { Op } from "../../ops/op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Counters, Device, Lowered, MemoryInfo, Replayer, View } from "../device.ts";
-import { Storage } from "../storage.ts";
+import type { Storage } from "../storage.ts";
 import { Commands, type FlushPolicy, type Watcher } from "./commands.ts";
 import { Dispatch, SLOT } from "./dispatch.ts";
+import { bufferOf, GpuStorage, gpuStorage } from "./gpuStorage.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool, bucket } from "./pool.ts";
 import { gpuReplayer, LoweredKernel } from "./replay.ts";
@@ -34,14 +35,10 @@ export interface GpuOptions {
   flush?: FlushPolicy;
 }
 
-class GpuStorage extends Storage {
-  readonly buffer: GPUBuffer;
-
-  constructor(device: Device, buffer: GPUBuffer, bytes: number) {
-    super(device, bytes);
-    this.buffer = buffer;
-  }
-}
+/** Alignment of the parts of a joined buffer, in bytes: of a vec4 of f32. */
+const PART = 16;
+/** Bytes of the largest joined buffer: while it is made, its parts exist twice. */
+const MOST_JOINED = 2 ** 28;
 
 /** Names of errors with which promises of a device are rejected. */
 const refusals = new Set(["AbortError", "OperationError", "GPUPipelineError"]);
@@ -71,6 +68,7 @@ export class GpuDevice implements Device {
   readonly lost: Promise<DeviceLostError>;
   /** What generators of kernels know of the adapter. */
   readonly info: GpuInfo;
+  relocations = 0;
   #failure: Error | undefined;
   readonly #lose: (reason: string) => void;
   /** Ends of steps that the GPU may still be at. */
@@ -148,7 +146,8 @@ export class GpuDevice implements Device {
   upload(storage: Storage, values: TypedArray): void {
     if (values.byteLength === 0) return;
     this.#checkAlive();
-    this.#commands.upload(bufferOf(storage), values.byteLength % 4 === 0 ? values : padded(values));
+    const whole = values.byteLength % 4 === 0 ? values : padded(values);
+    this.#commands.upload(bufferOf(storage), storage.start, whole);
   }
 
   async read(view: View): Promise<TypedArray> {
@@ -157,7 +156,7 @@ export class GpuDevice implements Device {
     if (size === 0) return values;
     this.#checkAlive();
     this.counters.readBacks++;
-    const start = view.offset * bytesPer(view.dtype);
+    const start = view.storage.start + view.offset * bytesPer(view.dtype);
     const from = Math.floor(start / 4) * 4;
     const bytes = Math.ceil((start + values.byteLength - from) / 4) * 4;
     const staging = this.#staging.take(bytes);
@@ -211,7 +210,8 @@ export class GpuDevice implements Device {
     this.#checkAlive();
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
     try {
-      for (const kernel of op.wgsl(inputs, outputs, attrs, this.info)) {
+      const written = [...outputs, ...(op.mutates ?? []).map((i) => inputs[i])];
+      for (const kernel of op.wgsl(this.#apart(inputs, written), outputs, attrs, this.info)) {
         if (kernel.count === 0) continue;
         const dispatch = this.prepare(op.name, kernel);
         this.#commands.record(dispatch, this.bindGroup(dispatch));
@@ -272,10 +272,13 @@ export class GpuDevice implements Device {
 
   copy(from: View, to: View): void {
     const per = bytesPer(from.dtype);
-    const [start, end] = [from.offset * per, to.offset * per];
+    const [start, end] = [from, to].map(({ storage, offset }) => storage.start + offset * per);
     const bytes = sizeOf(from.shape) * per;
     if (bytes === 0) return;
-    if ([start, end].some((at) => at % 4 !== 0) || (bytes % 4 !== 0 && to.storage.bytes < end + bytes + 2)) {
+    if (
+      [start, end].some((at) => at % 4 !== 0) ||
+      (bytes % 4 !== 0 && to.storage.bytes < to.offset * per + bytes + 2)
+    ) {
       this.run(copyOp, [to, from], [], null);
       return;
     }
@@ -310,7 +313,48 @@ export class GpuDevice implements Device {
   }
 
   free(storage: Storage): void {
-    this.#pool.give(bufferOf(storage));
+    const { home, buffer } = gpuStorage(storage);
+    if (home === undefined) this.#pool.give(buffer);
+    else home.release();
+  }
+
+  join(storages: readonly Storage[]): Storage | undefined {
+    const parts = [...new Set(storages)].map(gpuStorage);
+    const { home } = parts[0];
+    if (home !== undefined && parts.every((part) => part.home === home)) return home;
+    const starts: number[] = [];
+    let bytes = 0;
+    for (const part of parts) {
+      starts.push(bytes);
+      bytes += Math.ceil(part.bytes / PART) * PART;
+    }
+    const { maxStorageBufferBindingSize } = this.gpu.limits;
+    if (bytes > Math.min(MOST_JOINED, maxStorageBufferBindingSize)) return undefined;
+    const joined = this.#take("u32", bytes / 4);
+    parts.forEach((part, i) => {
+      const size = Math.ceil(part.bytes / 4) * 4;
+      if (size > 0)
+        this.#commands.encoder().copyBufferToBuffer(part.buffer, part.start, joined.buffer, starts[i], size);
+      const { buffer, home: before } = part;
+      part.move(joined, starts[i]);
+      if (before === undefined) this.#pool.give(buffer);
+      else before.release();
+    });
+    joined.release(); // its parts hold it
+    this.relocations++;
+    return joined;
+  }
+
+  /** The views that a kernel may read while it writes `written`: those in a shared buffer of what is written are copied first. */
+  #apart(views: readonly View[], written: readonly View[]): readonly View[] {
+    const targets = new Set(written.map(({ storage }) => bufferOf(storage)));
+    return views.map((view) => {
+      if (gpuStorage(view.storage).home === undefined || !targets.has(bufferOf(view.storage))) return view;
+      if (written.some((target) => target === view)) return view;
+      const copy = this.info.scratch(view.dtype, sizeOf(view.shape));
+      this.copy(view, { ...copy, shape: view.shape });
+      return { ...view, storage: copy.storage, offset: 0 };
+    });
   }
 
   checkDType(who: string, dtype: DType): void {
@@ -354,13 +398,6 @@ export class GpuDevice implements Device {
       `the device has no memory left: ${liveBytes} bytes in ${liveBuffers} buffers are in use, ${pooledBytes} waited to be used again and are free now (${error.message}). Use a smaller batch, a shorter sequence or fewer bits.`,
     );
   }
-}
-
-/** The buffer behind a storage of a GpuDevice. */
-export function bufferOf(storage: Storage): GPUBuffer {
-  if (!(storage instanceof GpuStorage))
-    throw internal("a storage of another device came to the webgpu device");
-  return storage.buffer;
 }
 
 function padded(values: TypedArray): Uint8Array {

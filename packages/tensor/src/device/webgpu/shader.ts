@@ -15,7 +15,10 @@ export function paramWords(kernel: Kernel): number {
 /** Writes the params into a slot of 32-bit words. */
 export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32Array, start: number): void {
   let at = start;
-  for (const { view, as } of kernel.bindings) words[at++] = as === "vec4" ? view.offset / 4 : view.offset;
+  for (const { view, as } of kernel.bindings) {
+    const offset = view.storage.start / bytesPer(view.dtype) + view.offset;
+    words[at++] = as === "vec4" ? offset / 4 : offset;
+  }
   words[at++] = kernel.count;
   for (const [, type, value] of kernel.params ?? []) {
     const now = typeof value === "function" ? value() : value;

@@ -31,8 +31,15 @@ export { safetensorsWeights, type WeightSource } from "./models/weights.ts";
 export { modelTensors, type WeightDtype, weightBits } from "./modelTensors.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";
-export { clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";
-export { type NamedParameters, Optimizer, type OptimizerState } from "./optim/optimizer.ts";
+export { clipFactor, clipGradNorm, gradNorm } from "./optim/clipGradNorm.ts";
+export {
+  type Group,
+  type NamedParameters,
+  Optimizer,
+  type OptimizerState,
+  type ParameterGroup,
+  type StepOptions,
+} from "./optim/optimizer.ts";
 export { type ScheduleName, type ScheduleOptions, schedule, scheduleNames } from "./optim/schedule.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
 export { FrozenParameter, Parameter } from "./parameter.ts";

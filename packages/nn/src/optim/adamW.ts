@@ -1,5 +1,13 @@
-import { adamWStep, keep, noGrad, type Tensor, zeros } from "@graft/tensor";
-import { momentFor, type NamedParameters, Optimizer } from "./optimizer.ts";
+import { adamWStep, noGrad, type Tensor } from "@graft/tensor";
+import { everyStep } from "@graft/tensor/op";
+import { momentsFor } from "./moments.ts";
+import {
+  momentsOf,
+  type NamedParameters,
+  Optimizer,
+  type ParameterGroup,
+  type StepOptions,
+} from "./optimizer.ts";
 
 export interface AdamWOptions {
   /** Per step. Default 1e-3. */
@@ -20,10 +28,11 @@ export class AdamW extends Optimizer {
   readonly betas: readonly [number, number];
   readonly eps: number;
   readonly weightDecay: number;
-  readonly #moments: Map<string, { first: Tensor; second: Tensor }>;
+  readonly #first: Map<string, Tensor>;
+  readonly #second: Map<string, Tensor>;
 
   constructor(
-    parameters: NamedParameters,
+    parameters: NamedParameters | readonly ParameterGroup[],
     { learningRate = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions = {},
   ) {
     super(parameters, learningRate);
@@ -35,42 +44,43 @@ export class AdamW extends Optimizer {
     this.betas = betas;
     this.eps = eps;
     this.weightDecay = weightDecay;
-    this.#moments = new Map(
-      this.named.map(([name, parameter]) => [
-        name,
-        { first: momentOf(parameter), second: momentOf(parameter) },
-      ]),
-    );
+    const [first, second] = [0, 1].map(() => momentsFor(this.parameters));
+    this.#first = new Map(this.named.map(([name], i) => [name, first[i]]));
+    this.#second = new Map(this.named.map(([name], i) => [name, second[i]]));
   }
 
-  override step(): void {
+  override step({ gradientScale }: StepOptions = {}): void {
     const updates = this.updates();
-    this.steps++;
-    const { learningRate, betas, eps, weightDecay, steps: step } = this;
+    const { betas, eps } = this;
+    everyStep(() => ({ steps: ++this.steps }));
     noGrad(() => {
-      for (const { name, parameter, gradient } of updates) {
-        const { first, second } = momentFor(this.#moments, name);
-        adamWStep(parameter, gradient, first, second, { learningRate, betas, eps, weightDecay, step });
+      for (const { group, names, parameters, gradients } of updates) {
+        const options = everyStep(() => ({
+          learningRate: group.learningRate ?? this.learningRate,
+          betas,
+          eps,
+          weightDecay: group.weightDecay ?? this.weightDecay,
+          step: this.steps,
+        }));
+        const [first, second] = [this.#first, this.#second].map((moments) => momentsOf(moments, names));
+        adamWStep(parameters, gradients, first, second, options, gradientScale);
       }
     });
   }
 
   protected override moments(): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
-    for (const [name, { first, second }] of this.#moments)
+    for (const [name] of this.named) {
+      const [first, second] = [this.#first, this.#second].map((moments) => momentsOf(moments, [name])[0]);
       tensors.set(`${name}.exp_avg`, first).set(`${name}.exp_avg_sq`, second);
+    }
     return tensors;
   }
 
   override dispose(): void {
-    for (const { first, second } of this.#moments.values()) {
-      first.dispose();
-      second.dispose();
+    for (const moments of [this.#first, this.#second]) {
+      for (const tensor of moments.values()) tensor.dispose();
+      moments.clear();
     }
-    this.#moments.clear();
   }
-}
-
-function momentOf(parameter: Tensor): Tensor {
-  return keep(zeros(parameter.device, parameter.shape, { dtype: parameter.dtype }));
 }

@@ -1,4 +1,16 @@
-import { add, div, keep, minimum, mul, noGrad, scope, sqrt, sumOfSquares, type Tensor } from "@graft/tensor";
+import {
+  add,
+  div,
+  keep,
+  minimum,
+  mul,
+  noGrad,
+  onesLike,
+  scope,
+  sqrt,
+  sumOfSquares,
+  type Tensor,
+} from "@graft/tensor";
 import type { Parameter } from "../parameter.ts";
 
 /**
@@ -8,11 +20,25 @@ import type { Parameter } from "../parameter.ts";
 export function gradNorm(parameters: readonly Parameter[]): Tensor {
   return noGrad(() =>
     scope(() => {
-      const squares = parameters.flatMap(({ grad }) => (grad === undefined ? [] : [sumOfSquares(grad)]));
-      if (squares.length === 0)
+      const gradients = parameters.flatMap(({ grad }) => (grad === undefined ? [] : [grad]));
+      if (gradients.length === 0)
         throw new RangeError("gradNorm: no parameter has a gradient. Was backward called?");
-      return sqrt(squares.reduce((a, b) => add(a, b)));
+      return sqrt(sumOfSquares(gradients));
     }),
+  );
+}
+
+/**
+ * What brings gradients of the joint norm `norm` to at most `maxNorm`, as a scalar on the device: min(1, maxNorm /
+ * (norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`. For `optimizer.step({ gradientScale })`, which then needs no pass
+ * over the gradients of its own.
+ */
+export function clipFactor(norm: Tensor, maxNorm: number): Tensor {
+  checkMaxNorm("clipFactor", maxNorm);
+  return noGrad(() =>
+    scope(() =>
+      maxNorm === Number.POSITIVE_INFINITY ? onesLike(norm) : minimum(div(maxNorm, add(norm, 1e-6)), 1),
+    ),
   );
 }
 
@@ -21,12 +47,12 @@ export function gradNorm(parameters: readonly Parameter[]): Tensor {
  * the factor is min(1, maxNorm / (norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_`. Returns the norm before.
  */
 export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number): Tensor {
-  if (!(maxNorm > 0)) throw new RangeError(`clipGradNorm: maxNorm must be above 0, got ${maxNorm}.`);
+  checkMaxNorm("clipGradNorm", maxNorm);
   if (maxNorm === Number.POSITIVE_INFINITY) return gradNorm(parameters);
   return noGrad(() =>
     scope(() => {
       const norm = gradNorm(parameters);
-      const factor = minimum(div(maxNorm, add(norm, 1e-6)), 1);
+      const factor = clipFactor(norm, maxNorm);
       for (const parameter of parameters) {
         const { grad } = parameter;
         if (grad === undefined) continue;
@@ -35,6 +61,10 @@ export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number):
       return norm;
     }),
   );
+}
+
+function checkMaxNorm(who: string, maxNorm: number): void {
+  if (!(maxNorm > 0)) throw new RangeError(`${who}: maxNorm must be above 0, got ${maxNorm}.`);
 }
 
 function keepScaled(grad: Tensor, factor: Tensor): Tensor {

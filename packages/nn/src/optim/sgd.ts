@@ -1,5 +1,13 @@
-import { keep, noGrad, sgdStep, type Tensor, zeros } from "@graft/tensor";
-import { momentFor, type NamedParameters, Optimizer } from "./optimizer.ts";
+import { noGrad, sgdStep, type Tensor } from "@graft/tensor";
+import { everyStep } from "@graft/tensor/op";
+import { momentsFor } from "./moments.ts";
+import {
+  momentsOf,
+  type NamedParameters,
+  Optimizer,
+  type ParameterGroup,
+  type StepOptions,
+} from "./optimizer.ts";
 
 export interface SgdOptions {
   /** Per step. Default 1e-3. */
@@ -23,7 +31,7 @@ export class SGD extends Optimizer {
   readonly #velocity: Map<string, Tensor>;
 
   constructor(
-    parameters: NamedParameters,
+    parameters: NamedParameters | readonly ParameterGroup[],
     { learningRate = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false }: SgdOptions = {},
   ) {
     super(parameters, learningRate);
@@ -37,27 +45,28 @@ export class SGD extends Optimizer {
     this.dampening = dampening;
     this.weightDecay = weightDecay;
     this.nesterov = nesterov;
-    this.#velocity = new Map(
-      momentum === 0
-        ? []
-        : this.named.map(([name, parameter]) => [
-            name,
-            keep(zeros(parameter.device, parameter.shape, { dtype: parameter.dtype })),
-          ]),
-    );
+    const velocity = momentum === 0 ? [] : momentsFor(this.parameters);
+    this.#velocity = new Map(velocity.map((tensor, i) => [this.named[i][0], tensor]));
   }
 
-  override step(): void {
+  override step({ gradientScale }: StepOptions = {}): void {
     const updates = this.updates();
-    const { learningRate, momentum, dampening, weightDecay, nesterov } = this;
-    const options = { learningRate, momentum, dampening, weightDecay, nesterov, first: this.steps === 0 };
+    const { momentum, dampening, nesterov } = this;
+    everyStep(() => ({ steps: ++this.steps }));
     noGrad(() => {
-      for (const { name, parameter, gradient } of updates) {
-        const velocity = momentum === 0 ? undefined : momentFor(this.#velocity, name);
-        sgdStep(parameter, gradient, velocity, options);
+      for (const { group, names, parameters, gradients } of updates) {
+        const options = everyStep(() => ({
+          learningRate: group.learningRate ?? this.learningRate,
+          momentum,
+          dampening,
+          weightDecay: group.weightDecay ?? this.weightDecay,
+          nesterov,
+          first: this.steps === 1,
+        }));
+        const velocity = momentum === 0 ? undefined : momentsOf(this.#velocity, names);
+        sgdStep(parameters, gradients, velocity, options, gradientScale);
       }
     });
-    this.steps++;
   }
 
   protected override moments(): Map<string, Tensor> {

@@ -12,6 +12,12 @@ export type { CodebookOptions, CodebookPacked } from "./codebook.ts";
 export { dequantize, schemeNamed } from "./dequantize.ts";
 export { deviceFormOf, packedOf } from "./deviceForm.ts";
 export { dynamicMap, type NestedAbsmax } from "./doubleQuant.ts";
+export {
+  type LoadQuantizedOptions,
+  loadQuantizedFromGguf,
+  loadQuantizedFromHf,
+  withoutQuantization,
+} from "./files/load.ts";
 export { openPackedFile, type PackedFile } from "./files/packedFile.ts";
 export {
   type QuantizationConfig,

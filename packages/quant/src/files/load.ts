@@ -1,0 +1,111 @@
+import {
+  type LinearLike,
+  type LinearSlot,
+  type LlamaForCausalLM,
+  type LoadOptions,
+  llamaConfigFromGguf,
+  llamaConfigFromHf,
+  llamaGgufBlocks,
+  llamaGgufWeights,
+  loadLlama,
+  type WeightSource,
+} from "@graft/nn";
+import { CheckpointError, type GgufFile, quote, type SafetensorsFile } from "@graft/nn/checkpoint";
+import { packedFormats, ValueError } from "@graft/tensor";
+import type { GgufPacked } from "../ggufBlocks.ts";
+import { type QuantizeOptions, quantize } from "../quantize.ts";
+import { QuantizedLinear } from "../quantizedLinear.ts";
+import { isExcluded } from "../quantizeModel.ts";
+import { openPackedFile } from "./packedFile.ts";
+import { readQuantizationConfig } from "./quantizationConfig.ts";
+
+export interface LoadQuantizedOptions extends Omit<LoadOptions, "linear"> {
+  /** Quantizes the linear layers while they are read, one after the other. Default: each stays as it is stored. */
+  readonly quantize?: QuantizeOptions;
+  /** Of `quantize`: the layers that stay in floats, as of `quantizeModel`. Default `["lm_head"]`. */
+  readonly exclude?: readonly string[];
+}
+
+/**
+ * A causal language model from a Hugging Face folder whose linear layers may be packed: by transformers with bitsandbytes in
+ * 4 or 8 bits, or by Graft in INT4. Packed weights stay packed; the peak of memory is the loaded model and one tensor.
+ *
+ * @param configJson - the parsed `config.json`, with its `quantization_config`
+ * @throws CheckpointError for broken files, unknown settings and such that contradict the file
+ */
+export async function loadQuantizedFromHf(
+  configJson: unknown,
+  file: SafetensorsFile,
+  options: LoadQuantizedOptions,
+): Promise<LlamaForCausalLM> {
+  const { device } = options;
+  const settings = readQuantizationConfig(configJson);
+  const packed = await openPackedFile(file, settings);
+  const config = llamaConfigFromHf(withoutQuantization(configJson));
+  if (settings === undefined) return loadQuantizing(config, packed.weights, options);
+  if (options.quantize !== undefined)
+    throw new CheckpointError(
+      "loadQuantizedFromHf",
+      `${file.name}: the weights must be floats to be quantized, got ${settings.scheme}. Leave out quantize, or take the unquantized model.`,
+    );
+  return loadLlama(config, packed.weights, {
+    ...options,
+    linear: async ({ weight, bias }) =>
+      packed.packed.has(weight)
+        ? QuantizedLinear.fromPacked(await packed.read(weight), { device, bias })
+        : undefined,
+  });
+}
+
+/**
+ * A causal language model from a GGUF file whose linear layers stay in the blocks of the file, rows of queries and keys put
+ * back where transformers has them. Embedding, norms and layers in floats are widened to the dtype of the options.
+ */
+export async function loadQuantizedFromGguf(
+  file: GgufFile,
+  options: LoadQuantizedOptions,
+): Promise<LlamaForCausalLM> {
+  const { device } = options;
+  const config = await llamaConfigFromGguf(file);
+  const weights = llamaGgufWeights(file, config);
+  if (options.quantize !== undefined) return loadQuantizing(config, weights, options);
+  const blocks = llamaGgufBlocks(file, config);
+  return loadLlama(config, weights, {
+    ...options,
+    async linear({ weight, inFeatures, outFeatures, bias }) {
+      const scheme = blocks.formatOf(weight)?.name ?? "";
+      if (!packedFormats.has(scheme)) return undefined;
+      const shape = [outFeatures, inFeatures];
+      const packed: GgufPacked = { scheme, shape, bytes: await blocks.read(weight) };
+      return QuantizedLinear.fromPacked(packed, { device, bias });
+    },
+  });
+}
+
+/** The `config.json` of the same model in floats. */
+export function withoutQuantization(configJson: unknown): unknown {
+  if (typeof configJson !== "object" || configJson === null || Array.isArray(configJson)) return configJson;
+  return Object.fromEntries(Object.entries(configJson).filter(([key]) => key !== "quantization_config"));
+}
+
+function loadQuantizing(
+  config: Parameters<typeof loadLlama>[0],
+  source: WeightSource,
+  { quantize: scheme, exclude = ["lm_head"], ...options }: LoadQuantizedOptions,
+): Promise<LlamaForCausalLM> {
+  if (scheme === undefined) return loadLlama(config, source, options);
+  quantize(new Float32Array(0), [0, 32], scheme); // refuses unknown schemes and options before anything is read
+  const linear = async (slot: LinearSlot): Promise<LinearLike | undefined> => {
+    const { weight, inFeatures, outFeatures, bias } = slot;
+    if (isExcluded(weight.slice(0, -".weight".length), exclude)) return undefined;
+    const values = await source.read(weight);
+    try {
+      const packed = quantize(values, [outFeatures, inFeatures], scheme);
+      return QuantizedLinear.fromPacked(packed, { device: options.device, bias });
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new CheckpointError(source.who, `${source.name}: ${quote(weight)}: ${error.message}`);
+    }
+  };
+  return loadLlama(config, source, { ...options, linear });
+}

@@ -11,6 +11,7 @@ import {
   noGrad,
   type Generator as RandomGenerator,
   scope,
+  structureChanged,
   type Tensor,
 } from "@graft/tensor";
 import type { LoraConfig } from "./config.ts";
@@ -36,8 +37,7 @@ export class LoraAdapter extends Module {
   /** The configuration that it was made from, the same for all layers of an adapter. */
   readonly config: LoraConfig;
   readonly rank: number;
-  /** alpha / rank, or alpha / √rank. */
-  scaling: number;
+  #scaling: number;
   readonly trainable: boolean;
   loraA: Parameter;
   loraB: Parameter;
@@ -47,11 +47,21 @@ export class LoraAdapter extends Module {
     super();
     this.config = config;
     this.rank = rank;
-    this.scaling = scaling;
+    this.#scaling = scaling;
     this.trainable = trainable;
     this.loraA = loraA;
     this.loraB = loraB;
     this.#generator = generator;
+  }
+
+  /** alpha / rank, or alpha / √rank. */
+  get scaling(): number {
+    return this.#scaling;
+  }
+
+  set scaling(value: number) {
+    structureChanged();
+    this.#scaling = value;
   }
 
   /**
@@ -78,8 +88,7 @@ export class LoraAdapter extends Module {
 export class LoraLinear extends Module implements LinearLike {
   /** The layer as it was. Never changed. */
   readonly base: LinearLike;
-  /** Switched off, the layer acts as its base. See `disableAdapters`. */
-  disabled = false;
+  #disabled = false;
   readonly #adapters = new Map<string, LoraAdapter>();
   #active: readonly string[] = [];
   #merged: LinearLike | undefined;
@@ -88,6 +97,16 @@ export class LoraLinear extends Module implements LinearLike {
     super();
     this.base = base;
     this.training = base.training;
+  }
+
+  /** Switched off, the layer acts as its base. See `disableAdapters`. */
+  get disabled(): boolean {
+    return this.#disabled;
+  }
+
+  set disabled(value: boolean) {
+    if (value !== this.#disabled) structureChanged();
+    this.#disabled = value;
   }
 
   get inFeatures(): number {
@@ -146,6 +165,7 @@ export class LoraLinear extends Module implements LinearLike {
   /** Frees an adapter, if the layer has it. */
   deleteAdapter(name: string): void {
     this.#checkUnmerged("deleteAdapter");
+    structureChanged();
     this.#adapters.get(name)?.dispose();
     this.#adapters.delete(name);
     this.#active = this.#active.filter((active) => active !== name);
@@ -172,11 +192,13 @@ export class LoraLinear extends Module implements LinearLike {
   /** Puts a layer with the active adapters' updates in its weight beside the base, which is kept as it is. */
   merge(): void {
     if (this.#merged !== undefined || this.#active.length === 0) return;
+    structureChanged();
     this.#merged = this.mergedLayer();
   }
 
   /** Drops the merged layer; the base is what it was, bit for bit. */
   unmerge(): void {
+    structureChanged();
     const merged = this.#merged;
     this.#merged = undefined;
     if (merged !== undefined) disposeUnshared(merged, this.base);
@@ -192,6 +214,7 @@ export class LoraLinear extends Module implements LinearLike {
   /** As `mergedLayer`, and the layer that it gives belongs to the caller. */
   detachMerged(): LinearLike {
     const layer = this.mergedLayer();
+    structureChanged();
     this.#merged = undefined;
     return layer;
   }
@@ -208,7 +231,9 @@ export class LoraLinear extends Module implements LinearLike {
     return this.#active.flatMap((name) => this.#adapters.get(name) ?? []);
   }
 
+  /** The active adapters or what they are have changed. */
   #setGradients(): void {
+    structureChanged();
     for (const [name, adapter] of this.#adapters) {
       if (this.#active.includes(name) && adapter.trainable) adapter.unfreeze();
       else adapter.freeze();

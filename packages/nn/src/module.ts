@@ -1,4 +1,4 @@
-import { bytesPer, type Tensor } from "@graft/tensor";
+import { bytesPer, structureChanged, type Tensor } from "@graft/tensor";
 import { copyTensors } from "./copyTensors.ts";
 import { FrozenParameter, Parameter } from "./parameter.ts";
 
@@ -7,8 +7,17 @@ import { FrozenParameter, Parameter } from "./parameter.ts";
  * properties each time, so replacing a layer is an assignment. Names inside a model are the checkpoint's names.
  */
 export abstract class Module {
+  #training = true;
+
   /** Dropout is active. Set by `train` and `eval`. */
-  training = true;
+  get training(): boolean {
+    return this.#training;
+  }
+
+  set training(mode: boolean) {
+    if (mode !== this.#training) structureChanged();
+    this.#training = mode;
+  }
 
   abstract forward(...args: never[]): unknown;
 
@@ -115,6 +124,7 @@ export abstract class Module {
 
   /** For `replace`: puts a module where `namedChildren` names one. Modules that name their children otherwise override both. */
   setChild(name: string, module: Module): void {
+    structureChanged();
     const [property, index] = name.split(".");
     if (index === undefined) Reflect.set(this, property, module);
     else Reflect.set(Object(Reflect.get(this, property)), index, module);

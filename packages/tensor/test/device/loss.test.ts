@@ -1,7 +1,6 @@
 import {
   DeviceError,
   DeviceLostError,
-  type GpuDevice,
   matmul,
   OutOfMemoryError,
   ones,
@@ -10,6 +9,7 @@ import {
 } from "@graft/tensor";
 import { gpuGlobals, openWebGpu } from "@graft/tensor/node";
 import { expect, test } from "vitest";
+import { openNull } from "../../test-support/nullDevice.ts";
 
 const lost = (reason: string): string =>
   `webgpu: the device was lost (${reason}). Open another one and go on from the last snapshot.`;
@@ -72,18 +72,6 @@ test("a step that nobody waits for does not end the process when the device is l
   await device.lost;
   await expect(device.throttle()).rejects.toThrow(DeviceLostError);
 });
-
-/** Dawn's backend that computes nothing, which has 512 MiB. */
-async function openNull(): Promise<GpuDevice> {
-  const before = process.env.GRAFT_ADAPTER;
-  process.env.GRAFT_ADAPTER = "null";
-  try {
-    return await openWebGpu();
-  } finally {
-    if (before === undefined) delete process.env.GRAFT_ADAPTER;
-    else process.env.GRAFT_ADAPTER = before;
-  }
-}
 
 test("memory that Dawn does not have is an OutOfMemoryError, which says what is in use", async () => {
   const device = await openNull();

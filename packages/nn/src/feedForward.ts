@@ -1,4 +1,4 @@
-import { gelu, mul, relu, silu, type Tensor } from "@graft/tensor";
+import { gelu, mul, relu, silu, swiglu, type Tensor } from "@graft/tensor";
 import type { LayerOptions, LinearLike } from "./layer.ts";
 import { linearOf } from "./linear.ts";
 import { Module } from "./module.ts";
@@ -44,8 +44,9 @@ export class GatedFeedForward extends Module {
 
   /** @param x - `[..., embed]`; returns the same shape */
   forward(x: Tensor): Tensor {
-    const gate = activations[this.activation](this.gate_proj.forward(x));
-    return this.down_proj.forward(mul(gate, this.up_proj.forward(x)));
+    const [gate, up] = [this.gate_proj.forward(x), this.up_proj.forward(x)];
+    const gated = this.activation === "silu" ? swiglu(gate, up) : mul(activations[this.activation](gate), up);
+    return this.down_proj.forward(gated);
   }
 }
 

@@ -16,6 +16,7 @@ import {
   softmax,
   sum,
   sumOfSquares,
+  swiglu,
   type Tensor,
 } from "@graft/tensor";
 import { gradcheck, valuesOf } from "@graft/tensor/testing";
@@ -48,6 +49,13 @@ const functions: Record<
   "softmax of another axis": { fn: (x) => softmax(x, 0), shapes: [[3, 5]] },
   logSoftmax: { fn: (x) => logSoftmax(x), shapes: [[3, 5]] },
   rmsNorm: { fn: (x, weight) => rmsNorm(x, weight, 1e-2), shapes: [[3, 5], [5]] },
+  swiglu: {
+    fn: swiglu,
+    shapes: [
+      [3, 5],
+      [3, 5],
+    ],
+  },
   "rmsNorm without weight": { fn: (x) => rmsNorm(x), shapes: [[3, 5]] },
   layerNorm: { fn: (x, weight, bias) => layerNorm(x, weight, bias), shapes: [[3, 5], [5], [5]] },
   "layerNorm without weight": { fn: (x) => layerNorm(x), shapes: [[3, 5]] },

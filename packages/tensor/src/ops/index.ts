@@ -92,6 +92,7 @@ export { stack } from "./stack.ts";
 export { sub } from "./sub.ts";
 export { sum } from "./sum.ts";
 export { sumOfSquares } from "./sumOfSquares.ts";
+export { swiglu } from "./swiglu.ts";
 export { tanh } from "./tanh.ts";
 export { type TopK, topK } from "./topK.ts";
 export { tril, triu } from "./triangle.ts";

@@ -1,4 +1,5 @@
 import type { Tensor } from "../tensor.ts";
+import { Arena } from "./arena.ts";
 import type { PlanReport } from "./program.ts";
 import { signatureOf } from "./signature.ts";
 import { type Step, traceStep } from "./step.ts";
@@ -7,7 +8,7 @@ import { activeTrace } from "./trace.ts";
 export interface CompileOptions {
   /** Whether ops are fused where a rule says how. Without it a step gives the same bits as uncompiled. Default true. */
   readonly fuse?: boolean;
-  /** Programs that are kept, the latest used ones: each holds the memory of its plan. Default 8. */
+  /** Programs that are kept, the latest used ones. They share their memory. Default 32. */
   readonly maxPrograms?: number;
 }
 
@@ -53,10 +54,11 @@ type Untyped = (...args: unknown[]) => unknown;
  */
 export function compile<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
-  { fuse = true, maxPrograms = 8 }: CompileOptions = {},
+  { fuse = true, maxPrograms = 32 }: CompileOptions = {},
 ): Compiled<A, R> {
   // By signature, the latest used last; of one signature there may be several (training and evaluation, say).
   const steps = new Map<string, Step[]>();
+  const arena = new Arena();
   let traces = 0;
 
   const stepFor = (args: readonly unknown[]): Step => {
@@ -67,7 +69,7 @@ export function compile<A extends readonly unknown[], R>(
     const ready = known.find((step) => step.isCurrent());
     if (ready !== undefined) return ready;
     traces++;
-    const made = traceStep(fn as unknown as Untyped, args, fuse); // args fit by the type of `compiled`
+    const made = traceStep(fn as unknown as Untyped, args, { fuse, arena }); // args fit by the type of `compiled`
     const same = known.find((step) => step.takeOver(made));
     if (same !== undefined) return same;
     known.unshift(made);
@@ -94,6 +96,7 @@ export function compile<A extends readonly unknown[], R>(
       value: () => {
         for (const step of [...steps.values()].flat()) step.dispose();
         steps.clear();
+        arena.dispose();
       },
     },
   }) as Compiled<A, R>;

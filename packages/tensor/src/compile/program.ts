@@ -4,6 +4,7 @@ import type { Storage } from "../device/storage.ts";
 import { CompileError, internal } from "../errors.ts";
 import type { Meta } from "../ops/op.ts";
 import { sizeOf } from "../shape.ts";
+import type { Arena } from "./arena.ts";
 import { withoutDead } from "./deadRuns.ts";
 import type { Pass } from "./links.ts";
 import { place } from "./place.ts";
@@ -52,16 +53,19 @@ export class Program {
   readonly plan: MemoryPlan;
   #slots: Storage[] | undefined;
   #replayer: Replayer | undefined;
-  /** Of the device, when the work was bound. */
+  readonly #arena: Arena;
+  /** Of the arena and the device, when the work was bound. */
+  #arenaVersion = 0;
   #relocations = 0;
   /** Captured storages that the step changes in place, and the op that does it last. */
   readonly #changed: readonly { readonly storage: Storage; readonly op: string }[];
   readonly #own = new Map<TracedStorage, Storage>();
 
-  constructor(trace: Trace, ports: Ports, rewrite: Pass) {
+  constructor(trace: Trace, ports: Ports, rewrite: Pass, arena: Arena) {
     const device = trace.device;
     if (device === undefined)
       throw new CompileError("compile", "the step must run at least one op on a tensor, got none.");
+    this.#arena = arena;
     this.trace = trace;
     this.ports = ports;
     this.device = device;
@@ -107,24 +111,21 @@ export class Program {
     };
   }
 
-  /** Takes the memory and binds the work to it. Throws OutOfMemoryError before anything is taken where it does not fit. */
+  /** Takes the memory and binds the work to it, where that is not done. Throws OutOfMemoryError. */
   realise(): void {
-    if (this.#replayer !== undefined) return;
+    if (
+      this.#replayer !== undefined &&
+      this.#arenaVersion === this.#arena.version &&
+      this.#relocations === this.device.relocations
+    )
+      return;
     const { device, plan } = this;
-    const taken: Storage[] = [];
-    try {
-      for (const { dtype, size } of plan.slots) taken.push(device.allocate(dtype, size));
-      for (const { view } of this.ports.left) {
-        const { storage } = view;
-        if (storage instanceof TracedStorage && !this.#own.has(storage))
-          this.#own.set(storage, device.allocate(storage.dtype, storage.size));
-      }
-    } catch (error) {
-      for (const storage of [...taken, ...this.#own.values()]) storage.release();
-      this.#own.clear();
-      throw error;
+    this.#slots = this.#arena.reserve(device, plan.slots);
+    for (const { view } of this.ports.left) {
+      const { storage } = view;
+      if (storage instanceof TracedStorage && !this.#own.has(storage))
+        this.#own.set(storage, device.allocate(storage.dtype, storage.size));
     }
-    this.#slots = taken;
     this.#bind();
   }
 
@@ -132,6 +133,7 @@ export class Program {
     this.#replayer?.dispose();
     this.#replayer = this.device.replayer(this.lowered, (storage) => this.real(storage));
     this.#relocations = this.device.relocations;
+    this.#arenaVersion = this.#arena.version;
   }
 
   /** The storage behind one that the trace names. */
@@ -153,7 +155,6 @@ export class Program {
   /** Queues the step. The arguments' slots have been filled. */
   replay(): void {
     if (this.#replayer === undefined) throw internal("a program was replayed before it was realised");
-    if (this.#relocations !== this.device.relocations) this.#bind();
     this.#replayer.replay();
     for (const { storage, op } of this.#changed) {
       storage.version++;
@@ -164,7 +165,7 @@ export class Program {
   dispose(): void {
     this.#replayer?.dispose();
     this.#replayer = undefined;
-    for (const storage of [...(this.#slots ?? []), ...this.#own.values()]) storage.release();
+    for (const storage of this.#own.values()) storage.release();
     this.#slots = undefined;
     this.#own.clear();
     this.trace.release();

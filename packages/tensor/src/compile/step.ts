@@ -4,6 +4,7 @@ import { CompileError, DeviceError } from "../errors.ts";
 import { currentScope, scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
+import type { Arena } from "./arena.ts";
 import { copyRun } from "./copyRun.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { type LeftGrad, type Ports, Program } from "./program.ts";
@@ -11,6 +12,12 @@ import { rewrite } from "./rewrite.ts";
 import { structureVersion } from "./structure.ts";
 import { Trace, TracedStorage, traced } from "./trace.ts";
 import { isTensor, mapLeaves } from "./tree.ts";
+
+/** What the steps of one compiled function share. */
+export interface StepOptions {
+  readonly fuse: boolean;
+  readonly arena: Arena;
+}
 
 /** One traced call of a step function: what it did, and the program that does it again. */
 export class Step {
@@ -24,9 +31,15 @@ export class Step {
   /** The trace has computed the live values of a replay that did not come yet. */
   #isFresh = true;
 
-  constructor(trace: Trace, ports: Ports, result: unknown, cleared: readonly Variable[], fuse: boolean) {
+  constructor(
+    trace: Trace,
+    ports: Ports,
+    result: unknown,
+    cleared: readonly Variable[],
+    { fuse, arena }: StepOptions,
+  ) {
     this.#fingerprint = fingerprint(trace, ports);
-    this.program = new Program(trace, ports, fuse ? rewrite : (runs) => runs);
+    this.program = new Program(trace, ports, fuse ? rewrite : (runs) => runs, arena);
     this.#result = result;
     this.#cleared = cleared;
   }
@@ -128,7 +141,7 @@ export class Step {
 export function traceStep(
   fn: (...args: unknown[]) => unknown,
   args: readonly unknown[],
-  fuse: boolean,
+  options: StepOptions,
 ): Step {
   const trace = new Trace();
   const leaves = leavesOf(args);
@@ -181,7 +194,7 @@ export function traceStep(
     return tensor;
   });
   const ports = { args: places.map(({ storage }) => storage as TracedStorage), results, left }; // as placeFor makes them
-  return new Step(trace, ports, result, cleared, fuse);
+  return new Step(trace, ports, result, cleared, options);
 }
 
 /** A gradient that stays goes to where the one before it was, or to a storage of its own. */

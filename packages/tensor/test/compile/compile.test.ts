@@ -158,6 +158,26 @@ describe.each(all)("compile on $name", (device) => {
     expect(device.memory().liveBytes).toBe(before);
   });
 
+  test("programs of several lengths share their buffers", async () => {
+    using _ = openScope();
+    const w = wave([16, 16], 2);
+    const body = (a: Tensor) => scope(() => tanh(matmul(tanh(matmul(a, w)), w)));
+    const step = compile(body);
+    const [long, short] = [wave([48, 16], 3), wave([5, 16], 4)];
+    const before = device.memory().liveBytes;
+    for (const x of [short, long, short, long]) {
+      const given = step(x);
+      using expected = body(x);
+      expect(await given.toArray()).toEqual(await expected.toArray());
+      given.dispose();
+    }
+    expect([step.traces, step.programs]).toEqual([2, 2]);
+    expect(device.memory().liveBytes - before).toBeLessThan(
+      step.plan(long).bytes + device.footprint("f32", 16),
+    );
+    step.dispose();
+  });
+
   test("steps after the first make no objects", async () => {
     using _ = openScope();
     const x = wave([16, 16]);

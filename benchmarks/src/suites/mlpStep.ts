@@ -1,17 +1,12 @@
 import type { Suite } from "../harness.ts";
 import { mlpFlops, mlpProblem, mlpTask } from "./problems.ts";
-import { eagerStep, gpuFirst, stepCases } from "./training.ts";
+import { stepCases } from "./training.ts";
 
 /** One AdamW step of a multilayer perceptron, against jax-js jitted and tfjs. */
 export const mlpStepSuite: Suite = {
   name: "mlpStep",
-  async cases(devices, { peers }) {
+  async cases(devices, rivals) {
     const problem = await mlpProblem();
-    const own = [];
-    for (const device of gpuFirst(devices)) {
-      const program = eagerStep(device, await mlpTask(problem, device), problem);
-      own.push({ name: `Graft, eager, on ${device.kind}`, device, program });
-    }
-    return stepCases(own, peers, (peer) => peer.mlpStep?.(problem), mlpFlops(problem));
+    return stepCases(problem, mlpFlops(problem), mlpTask, (peer) => peer.mlpStep?.(problem), devices, rivals);
   },
 };

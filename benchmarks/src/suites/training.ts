@@ -1,6 +1,6 @@
 import { AdamW } from "@graft/nn";
-import { type Device, keep, scope, type Tensor } from "@graft/tensor";
-import type { Case } from "../harness.ts";
+import { compile, type Device, keep, scope, type Tensor } from "@graft/tensor";
+import type { Case, Rivals } from "../harness.ts";
 import type { Peer, Program, TrainingProblem } from "../peers.ts";
 import type { Task } from "./problems.ts";
 
@@ -9,26 +9,27 @@ const LOSS_TOLERANCE = 1e-3;
 /** Steps whose losses are compared before times are taken. */
 const COMPARED = 3;
 
-/** A training step of Graft, op by op. */
-export function eagerStep(
+/** A training step of Graft, op by op or compiled. */
+export function graftStep(
   device: Device,
   { model, inputs, lossOf }: Task,
   problem: TrainingProblem,
+  mode: "eager" | "compiled",
 ): Program {
   const optimizer = new AdamW(model.namedParameters(), problem.adamW);
+  const step = (...given: Tensor[]): Tensor => {
+    const value = lossOf(...given);
+    value.backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    return value.detach();
+  };
+  const call: (...given: Tensor[]) => Tensor = mode === "compiled" ? compile(step) : step;
   let loss: Tensor | undefined;
   return {
     run() {
       loss?.dispose();
-      loss = keep(
-        scope(() => {
-          const value = lossOf(...inputs);
-          value.backward();
-          optimizer.step();
-          optimizer.zeroGrad();
-          return value.detach();
-        }),
-      );
+      loss = keep(scope(() => call(...inputs)));
     },
     finish: () => finishOf(device),
     result: async () => (loss === undefined ? [] : [await loss.item()]),
@@ -36,15 +37,21 @@ export function eagerStep(
 }
 
 /** Cases of one step: Graft's own, then the peers that can do it. The losses of the first steps must agree. */
-export async function stepCases(
-  own: readonly { name: string; device: Device; program: Program }[],
-  peers: readonly Peer[],
-  open: (peer: Peer) => Promise<Program> | undefined,
+export async function stepCases<P extends TrainingProblem>(
+  problem: P,
   flops: number,
+  task: (problem: P, device: Device) => Promise<Task>,
+  open: (peer: Peer) => Promise<Program> | undefined,
+  devices: readonly Device[],
+  { peers }: Rivals,
 ): Promise<Case[]> {
-  const cases: (Case & { program: Program })[] = own.map(({ name, device, program }) =>
-    caseOf(name, program, flops, device),
-  );
+  const cases: (Case & { program: Program })[] = [];
+  for (const device of gpuFirst(devices)) {
+    for (const mode of ["compiled", "eager"] as const) {
+      const program = graftStep(device, await task(problem, device), problem, mode);
+      cases.push(caseOf(`Graft, ${mode}, on ${device.kind}`, program, flops, device));
+    }
+  }
   for (const peer of peers) {
     const program = await open(peer);
     if (program !== undefined) cases.push(caseOf(`${peer.name} ${peer.version}`, program, flops));

@@ -26,7 +26,14 @@ export {
   llamaGgufBlocks,
   llamaGgufWeights,
 } from "./models/llamaGguf.ts";
-export { type LinearSlot, type LoadOptions, loadFromGguf, loadFromHf, loadLlama } from "./models/load.ts";
+export {
+  checkLlamaWeights,
+  type LinearSlot,
+  type LoadOptions,
+  loadFromGguf,
+  loadFromHf,
+  loadLlama,
+} from "./models/load.ts";
 export { safetensorsWeights, type WeightSource } from "./models/weights.ts";
 export { modelTensors, type WeightDtype, weightBits } from "./modelTensors.ts";
 export { Module } from "./module.ts";

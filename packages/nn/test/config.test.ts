@@ -210,7 +210,7 @@ describe("config.json", () => {
     [
       "packed weights",
       { ...base, quantization_config: {} },
-      "quantization_config is not supported yet: use the unquantized model.",
+      "quantization_config is for packed weights: load them with loadQuantizedFromHf of @graft/quant.",
     ],
     [
       "seven things",

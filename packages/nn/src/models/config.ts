@@ -75,7 +75,9 @@ export function llamaConfigFromHf(json: unknown, name = "config.json"): LlamaCon
   if (c.rope_parameters != null && c.rope_scaling != null)
     problems.push("rope_parameters and rope_scaling must not both be there");
   if (Reflect.get(Object(json), "quantization_config") != null)
-    problems.push("quantization_config is not supported yet: use the unquantized model");
+    problems.push(
+      "quantization_config is for packed weights: load them with loadQuantizedFromHf of @graft/quant",
+    );
   if (!isActivationName(c.hidden_act))
     problems.push(
       `hidden_act must be silu, relu, gelu, gelu_new or gelu_pytorch_tanh, got "${c.hidden_act.slice(0, 40)}"`,

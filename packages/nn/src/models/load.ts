@@ -53,19 +53,29 @@ export async function loadFromGguf(file: GgufFile, options: LoadOptions): Promis
   return loadLlama(config, llamaGgufWeights(file, config), options);
 }
 
+/**
+ * Checks names, shapes and storage types of all weights against the configuration.
+ * @returns the names that the model has; the file may repeat a tied head, or hold rotary frequencies
+ * @throws CheckpointError with all problems
+ */
+export function checkLlamaWeights(config: LlamaConfig, source: WeightSource): ReadonlySet<string> {
+  const shapes = llamaShapes(config);
+  checkWeights(
+    source,
+    shapes,
+    (name) =>
+      name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight"),
+  );
+  return new Set(shapes.keys());
+}
+
 /** A causal language model from weights of any kind under Hugging Face's names, checked before memory is taken. */
 export async function loadLlama(
   config: LlamaConfig,
   source: WeightSource,
   { onTensor, linear, ...options }: LoadOptions,
 ): Promise<LlamaForCausalLM> {
-  // Tied checkpoints may repeat the head, and old ones hold the rotary frequencies.
-  checkWeights(
-    source,
-    llamaShapes(config),
-    (name) =>
-      name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight"),
-  );
+  checkLlamaWeights(config, source);
   const factory =
     linear &&
     ((...[inFeatures, outFeatures, given]: ConstructorParameters<typeof UnloadedLinear>) =>

@@ -38,6 +38,8 @@ async function runVerb(command: VerbCommand, output: Output, context: RunContext
       return (await import("./verbs/generate.ts")).runGenerate(command, output);
     case "merge":
       return (await import("./verbs/merge.ts")).runMerge(command, output);
+    case "quantize":
+      return (await import("./verbs/quantize.ts")).runQuantize(command, output);
     case "info":
       return (await import("./verbs/info.ts")).runInfo(command, output);
     case "doctor":

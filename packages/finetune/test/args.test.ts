@@ -60,6 +60,19 @@ describe("command line", () => {
     expect(parseCommand(words("merge --model m --adapter a --out o --dtype bf16"))).toMatchObject({
       dtype: "bf16",
     });
+    expect(parseCommand(words("quantize --model m --scheme nf4 --out o"))).toMatchObject({
+      scheme: "nf4",
+      doubleQuant: false,
+      force: false,
+    });
+    expect(parseCommand(words(finetune))).toMatchObject({ weights: "stored", dryRun: false });
+    expect(parseCommand(words(`${finetune} --quantize none --dry-run`))).toMatchObject({
+      weights: "floats",
+      dryRun: true,
+    });
+    expect(parseCommand(words(`${finetune} --quantize nf4 --double-quant`))).toMatchObject({
+      weights: { scheme: "nf4", doubleQuant: true },
+    });
     expect(parseCommand(words("info some/path"))).toMatchObject({ path: "some/path" });
     expect(parseCommand(words("doctor --device webgpu"))).toMatchObject({ device: "webgpu" });
   });
@@ -82,14 +95,14 @@ describe("command line", () => {
   });
 
   test.each([
-    ["", /^the verb must be one of finetune, generate, eval, merge, info, doctor, got ""/],
+    ["", /^the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got ""/],
     [
       "finetun --model m",
-      'the verb must be one of finetune, generate, eval, merge, info, doctor, got "finetun". Did you mean finetune?',
+      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "finetun". Did you mean finetune?',
     ],
     [
       "--json eval",
-      'the verb must be one of finetune, generate, eval, merge, info, doctor, got "--json". The verb comes before its flags.',
+      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "--json". The verb comes before its flags.',
     ],
     [`${finetune} --step 3`, "finetune: --step is not a flag of this verb. Did you mean --steps?"],
     [
@@ -183,7 +196,7 @@ describe("command line", () => {
 
   test("no verb at all is wrong usage", () => {
     expect(() => parseCommand([])).toThrow(
-      "a verb was expected (finetune, generate, eval, merge, info, doctor), got nothing. Try graft --help.",
+      "a verb was expected (finetune, generate, eval, merge, quantize, info, doctor), got nothing. Try graft --help.",
     );
   });
 

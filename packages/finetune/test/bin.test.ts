@@ -38,7 +38,10 @@ describe("graft", () => {
 
   test.each([
     [[], "graft: a verb was expected"],
-    [["train"], 'graft: the verb must be one of finetune, generate, eval, merge, info, doctor, got "train".'],
+    [
+      ["train"],
+      'graft: the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "train".',
+    ],
     [["eval", "--modle", "x"], "graft: eval: --modle is not a flag of this verb."],
     [["generate", "--model"], "graft: generate: --model needs a value, got nothing."],
     [["info"], "graft: info: a path must be given."],

@@ -49,12 +49,12 @@ describe("a model that cannot be opened", () => {
     expect(await message(bare)).toMatch(/"config\.json" must be JSON/);
   });
 
-  test("says what comes later", async () => {
+  test("says what is not supported", async () => {
     const packed = await changedModel(llama, at("packed"), {
-      config: { quantization_config: { quant_method: "bitsandbytes", load_in_4bit: true } },
+      config: { quantization_config: { quant_method: "gptq", bits: 4 } },
     });
     expect(await message(packed)).toBe(
-      'graft: model: "config.json" must be of an unquantized model, got quantization_config (method "bitsandbytes"). Reading quantized folders comes later; use the unquantized model.',
+      'graft: config: config.json: quantization_config: quant_method must be bitsandbytes, got "gptq". Use the unquantized model, or quantize that with graft quantize.',
     );
     const other = await changedModel(llama, at("other"), { config: { model_type: "mamba" } });
     expect(await message(other)).toMatch(/model_type must be one of llama, mistral, qwen2, got "mamba"/);

@@ -18,7 +18,13 @@ export {
   loadQuantizedFromHf,
   withoutQuantization,
 } from "./files/load.ts";
-export { openPackedFile, type PackedFile } from "./files/packedFile.ts";
+export {
+  findPacked,
+  openPackedFile,
+  ownerOf,
+  type PackedFile,
+  type PackedWeight,
+} from "./files/packedFile.ts";
 export {
   type QuantizationConfig,
   readQuantizationConfig,

@@ -78,6 +78,12 @@ const sequenceLength: Flag = {
   help: "tokens per row; longer rows are cut there",
 };
 
+const doubleQuant: Flag = {
+  name: "double-quant",
+  kind: "switch",
+  help: "of nf4 and fp4: keep the scales in 8 bits too",
+};
+
 export const finetuneFlags: readonly Flag[] = [
   model,
   data,
@@ -160,6 +166,15 @@ export const finetuneFlags: readonly Flag[] = [
   { name: "no-shuffle", kind: "switch", help: "rows in file order, starting again at the end" },
   { name: "eval-data", kind: "text", value: "FILE", help: "file to evaluate on during training" },
   { name: "full", kind: "switch", help: "train every parameter instead of an adapter" },
+  {
+    name: "quantize",
+    kind: "choice",
+    choices: ["nf4", "fp4", "int8", "int4", "none"],
+    defaultHelp: "as the model is stored",
+    help: "bits in which the linear layers lie in memory (QLoRA); none widens packed ones",
+  },
+  doubleQuant,
+  { name: "dry-run", kind: "switch", help: "print the memory that training takes, by part, and stop" },
   tokenizer,
   force,
   { name: "demo", kind: "switch", hidden: true, help: "the embedded model and text, for npm run finetune" },
@@ -214,6 +229,20 @@ export const mergeFlags: readonly Flag[] = [
     defaultHelp: "as the model",
     help: "number format of the weights written",
   },
+  tokenizer,
+  force,
+];
+
+export const quantizeFlags: readonly Flag[] = [
+  model,
+  {
+    name: "scheme",
+    kind: "choice",
+    choices: ["int8", "int4", "nf4", "fp4"],
+    help: "bits of the linear layers; transformers with bitsandbytes reads all but int4",
+  },
+  out,
+  doubleQuant,
   tokenizer,
   force,
 ];

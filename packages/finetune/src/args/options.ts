@@ -1,6 +1,10 @@
+import type { FileScheme, QuantizeOptions } from "@graft/quant";
 import { UsageError } from "../errors.ts";
 import { MAX_ROWS } from "./flags.ts";
 import type { Values } from "./values.ts";
+
+/** Here rather than from quant, so that --help and wrong usage load no library. */
+const fileSchemes: readonly FileScheme[] = ["int8", "int4", "nf4", "fp4"];
 
 /** Flags that every verb takes. */
 export interface CommonOptions {
@@ -46,6 +50,10 @@ export interface FinetuneOptions extends CommonOptions {
   /** 0: no clipping. */
   readonly maxGradNorm: number;
   readonly shuffle: boolean;
+  /** What the linear layers are made from: as the model is stored, floats, or a scheme. */
+  readonly weights: "stored" | "floats" | QuantizeOptions;
+  /** Only say what training would take. */
+  readonly dryRun: boolean;
   /** Flags that stood on the command line, so that `--demo` knows what to leave alone. */
   readonly given: (flag: string) => boolean;
 }
@@ -83,6 +91,16 @@ export interface MergeOptions extends CommonOptions {
   readonly force: boolean;
 }
 
+export interface QuantizeCommandOptions extends CommonOptions {
+  readonly verb: "quantize";
+  readonly model: string;
+  readonly scheme: FileScheme;
+  readonly doubleQuant: boolean;
+  readonly out: string;
+  readonly tokenizer: string | undefined;
+  readonly force: boolean;
+}
+
 export interface InfoOptions extends CommonOptions {
   readonly verb: "info";
   readonly path: string;
@@ -98,6 +116,7 @@ export type Command =
   | EvalOptions
   | GenerateOptions
   | MergeOptions
+  | QuantizeCommandOptions
   | InfoOptions
   | DoctorOptions
   | { readonly verb: "help"; readonly text: string }
@@ -148,8 +167,29 @@ export function finetuneOptions(values: Values): FinetuneOptions {
     weightDecay: values.number("weight-decay"),
     maxGradNorm: values.number("max-grad-norm"),
     shuffle: !values.on("no-shuffle"),
+    weights: weightsOf(values),
+    dryRun: values.on("dry-run"),
     given: (flag) => values.has(flag),
   };
+}
+
+/** `--quantize` and `--double-quant`. */
+function weightsOf(values: Values): FinetuneOptions["weights"] {
+  const scheme = values.text("quantize");
+  if (scheme !== undefined && scheme !== "none" && values.on("full"))
+    throw new UsageError(
+      `finetune: --full trains every parameter, which packed weights cannot, got --quantize ${scheme} beside it. Leave out one or the other.`,
+    );
+  const doubleQuant = doubleQuantOf(values, "finetune", "--quantize", scheme);
+  if (scheme === undefined) return "stored";
+  return scheme === "none" ? "floats" : { scheme, doubleQuant };
+}
+
+function doubleQuantOf(values: Values, verb: string, flag: string, scheme: string | undefined): boolean {
+  if (!values.on("double-quant") || scheme === "nf4" || scheme === "fp4") return values.on("double-quant");
+  throw new UsageError(
+    `${verb}: --double-quant goes with ${flag} nf4 or fp4, got ${scheme === undefined ? "neither" : `${flag} ${scheme}`}. Leave it out, or choose one of them.`,
+  );
 }
 
 function trained(values: Values): Trained {
@@ -219,6 +259,21 @@ export function mergeOptions(values: Values): MergeOptions {
     adapter: values.needText("adapter"),
     out: values.needText("out"),
     dtype: dtype === "f32" || dtype === "f16" || dtype === "bf16" ? dtype : undefined,
+    tokenizer: values.text("tokenizer"),
+    force: values.on("force"),
+  };
+}
+
+export function quantizeOptions(values: Values): QuantizeCommandOptions {
+  const scheme = fileSchemes.find((name) => name === values.text("scheme"));
+  if (scheme === undefined) throw new Error("internal: --scheme was not checked");
+  return {
+    verb: "quantize",
+    ...common(values),
+    model: values.needText("model"),
+    scheme,
+    doubleQuant: doubleQuantOf(values, "quantize", "--scheme", scheme),
+    out: values.needText("out"),
     tokenizer: values.text("tokenizer"),
     force: values.on("force"),
   };

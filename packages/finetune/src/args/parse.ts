@@ -10,6 +10,7 @@ import {
   generateOptions,
   infoOptions,
   mergeOptions,
+  quantizeOptions,
 } from "./options.ts";
 import { parseValue, type Value, Values } from "./values.ts";
 import { findVerb, flagsOf, type Verb, verbs } from "./verbs.ts";
@@ -123,6 +124,8 @@ function build(verb: Verb, values: Values, positionals: readonly string[]): Comm
       return evalOptions(values);
     case "merge":
       return mergeOptions(values);
+    case "quantize":
+      return quantizeOptions(values);
     case "info":
       return infoOptions(values, path ?? "");
     case "doctor":

@@ -1,7 +1,15 @@
-import { commonFlags, evalFlags, type Flag, finetuneFlags, generateFlags, mergeFlags } from "./flags.ts";
+import {
+  commonFlags,
+  evalFlags,
+  type Flag,
+  finetuneFlags,
+  generateFlags,
+  mergeFlags,
+  quantizeFlags,
+} from "./flags.ts";
 
 /** What `graft` can do. */
-export type VerbName = "finetune" | "generate" | "eval" | "merge" | "info" | "doctor";
+export type VerbName = "finetune" | "generate" | "eval" | "merge" | "quantize" | "info" | "doctor";
 
 /** One verb: what its command line may hold and what `--help` says of it. */
 export interface Verb {
@@ -45,6 +53,13 @@ export const verbs: readonly Verb[] = [
     flags: mergeFlags,
     required: ["model", "adapter", "out"],
     example: "graft merge --model SmolLM2-135M-Instruct --adapter my-adapter --out merged --dtype f16",
+  },
+  {
+    name: "quantize",
+    summary: "write the model with its linear layers in 8 or 4 bits",
+    flags: quantizeFlags,
+    required: ["model", "scheme", "out"],
+    example: "graft quantize --model SmolLM2-135M-Instruct --scheme nf4 --double-quant --out SmolLM2-nf4",
   },
   {
     name: "info",

@@ -8,6 +8,7 @@ import {
   type SafetensorsFile,
 } from "@graft/nn/checkpoint";
 import { fileSource, folderOpener } from "@graft/nn/node";
+import { findPacked, ownerOf } from "@graft/quant";
 import { sizeOf } from "@graft/tensor";
 import { GraftError, quote } from "../errors.ts";
 import { readJsonFile } from "./files.ts";
@@ -20,13 +21,27 @@ export interface TensorDescription {
   readonly shape: readonly number[];
 }
 
+/** A part of the weights. */
+export interface PartDescription {
+  /** For example "linear layers, nf4". */
+  readonly part: string;
+  readonly parameters: number;
+  /** Scales and tables included. */
+  readonly bytes: number;
+  readonly bitsPerWeight: number;
+}
+
 /** What a model, an adapter or a file of weights holds. */
 export interface FileDescription {
   readonly kind: "model" | "adapter" | "safetensors" | "gguf";
-  /** Values of all tensors. */
+  /** Values of all weights; of packed ones what they stand for, not their codes and scales. */
   readonly parameters: number;
   /** Bytes of all tensors. */
   readonly bytes: number;
+  /** 8 · bytes / parameters. */
+  readonly bitsPerWeight: number;
+  /** Linear layers, embedding, output head and the rest, by how they are stored. */
+  readonly parts: readonly PartDescription[];
   /** The settings that fit on a line each. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly tensors: readonly TensorDescription[];
@@ -45,7 +60,7 @@ export async function describeFile(path: string): Promise<FileDescription> {
     const source = await fileSource(path);
     try {
       const file = await openSafetensors(source);
-      return described("safetensors", file, Object.fromEntries(file.metadata));
+      return await described("safetensors", file, Object.fromEntries(file.metadata));
     } finally {
       await source.close?.();
     }
@@ -81,21 +96,78 @@ async function describeCheckpoint(
 ): Promise<FileDescription> {
   const file = await openCheckpoint(folderOpener(path), stem);
   try {
-    return described(kind, file, config);
+    return await described(kind, file, config);
   } finally {
     await file.close();
   }
 }
 
-function described(kind: FileDescription["kind"], file: SafetensorsFile, config: object): FileDescription {
+async function described(
+  kind: FileDescription["kind"],
+  file: SafetensorsFile,
+  config: object,
+): Promise<FileDescription> {
+  const packed = await findPacked(file);
   const entries = [...file.tensors];
+  const stored = entries.map(([name, { dtype, shape, begin, end }]): Stored => {
+    const owner = ownerOf(name, packed);
+    const weight = packed.get(owner ?? "");
+    // Of a packed weight the codes count as its values, and scales as no values.
+    const parameters = weight === undefined ? sizeOf(shape) : owner === name ? sizeOf(weight.shape) : 0;
+    return {
+      part: partOf(owner ?? name, weight?.shape ?? shape, kind),
+      storage: weight === undefined ? dtype : weight.doubleQuant ? `${weight.scheme} double` : weight.scheme,
+      parameters,
+      bytes: end - begin,
+    };
+  });
   return {
     kind,
-    parameters: entries.reduce((sum, [, { shape }]) => sum + sizeOf(shape), 0),
-    bytes: entries.reduce((sum, [, { begin, end }]) => sum + end - begin, 0),
+    ...summed(stored),
     config: inShort(Object.entries(config)),
     tensors: entries.map(([name, { dtype, shape }]) => ({ name, dtype, shape })),
   };
+}
+
+interface Stored {
+  readonly part: string;
+  readonly storage: string;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+function summed(
+  stored: readonly Stored[],
+): Pick<FileDescription, "parameters" | "bytes" | "bitsPerWeight" | "parts"> {
+  const parts = new Map<string, { parameters: number; bytes: number }>();
+  for (const { part, storage, parameters, bytes } of stored) {
+    const name = `${part}, ${storage}`;
+    const sum = parts.get(name) ?? { parameters: 0, bytes: 0 };
+    parts.set(name, { parameters: sum.parameters + parameters, bytes: sum.bytes + bytes });
+  }
+  const all = [...parts.values()].reduce(
+    (sum, own) => ({ parameters: sum.parameters + own.parameters, bytes: sum.bytes + own.bytes }),
+    { parameters: 0, bytes: 0 },
+  );
+  return {
+    ...all,
+    bitsPerWeight: bitsOf(all),
+    parts: [...parts]
+      .map(([part, own]) => ({ part, ...own, bitsPerWeight: bitsOf(own) }))
+      .sort((one, other) => other.bytes - one.bytes),
+  };
+}
+
+function bitsOf({ parameters, bytes }: { readonly parameters: number; readonly bytes: number }): number {
+  return parameters === 0 ? 0 : (8 * bytes) / parameters;
+}
+
+/** By the names of Hugging Face and GGUF. */
+function partOf(name: string, shape: readonly number[], kind: FileDescription["kind"]): string {
+  if (kind === "adapter" || name.includes(".lora_")) return "adapter";
+  if (/(^|\.)(embed_tokens|token_embd|wte|wpe)\.weight$/.test(name)) return "embedding";
+  if (/(^|\.)lm_head\.weight$|^output\.weight$/.test(name)) return "output head";
+  return shape.length === 2 ? "linear layers" : "norms and biases";
 }
 
 async function describeGguf(path: string): Promise<FileDescription> {
@@ -105,8 +177,14 @@ async function describeGguf(path: string): Promise<FileDescription> {
     const tensors = [...file.tensors.values()];
     return {
       kind: "gguf",
-      parameters: tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-      bytes: tensors.reduce((sum, { size }) => sum + size, 0),
+      ...summed(
+        tensors.map(({ name, type, shape, size }) => ({
+          part: partOf(name, shape, "gguf"),
+          storage: type,
+          parameters: sizeOf(shape),
+          bytes: size,
+        })),
+      ),
       config: inShort(file.metadata),
       tensors: tensors.map(({ name, type, shape }) => ({ name, dtype: type, shape })),
     };

@@ -1,9 +1,17 @@
 import { readdir } from "node:fs/promises";
-import { llamaConfigFromHf, loadFromHf, type WeightDtype } from "@graft/nn";
+import { llamaConfigFromHf, loadLlama, type WeightDtype } from "@graft/nn";
 import { openCheckpoint, type SafetensorsFile } from "@graft/nn/checkpoint";
 import { folderOpener } from "@graft/nn/node";
+import {
+  loadQuantizedFromHf,
+  openPackedFile,
+  type PackedFile,
+  type QuantizationConfig,
+  readQuantizationConfig,
+  withoutQuantization,
+} from "@graft/quant";
 import { GraftError, quote } from "../errors.ts";
-import { isObject, type JsonObject } from "../json.ts";
+import type { JsonObject } from "../json.ts";
 import { endsOfText, loadTokenizer, modelTemplate } from "../tokenizer/folder.ts";
 import { folderCompanions } from "./companions.ts";
 import { readJsonFile } from "./files.ts";
@@ -14,17 +22,27 @@ import { type OpenedModel, type OpenModelOptions, torchName } from "./opened.ts"
 export async function openModelFolder(path: string, options: OpenModelOptions): Promise<OpenedModel> {
   const json = await readJsonFile(path, "config.json");
   if (json === undefined) throw await noConfig(path);
-  refuseQuantized(json);
-  const config = llamaConfigFromHf(json);
-  const weights = await openCheckpoint(folderOpener(path));
+  const quantization = readQuantizationConfig(json);
+  const config = llamaConfigFromHf(withoutQuantization(json));
+  const file = await openCheckpoint(folderOpener(path));
+  const packed = await packedOf(file, quantization);
   const { tokenizer } = options;
+  const baseDtype = (quantization && configDtype(json)) ?? mostOf(packed);
   return {
     path,
     kind: "folder",
     config,
     vocabSize: config.vocabSize,
-    baseDtype: mostOf(weights),
-    load: (device, { onTensor } = {}) => loadFromHf(json, weights, { device, onTensor }),
+    baseDtype,
+    packed: quantization?.scheme,
+    weights: packed.weights,
+    async load(device, { onTensor, weights = "stored" } = {}) {
+      // In floats the model is f32 as a whole.
+      if (weights === "floats" || (weights === "stored" && quantization === undefined))
+        return loadLlama(config, packed.weights, { device, onTensor });
+      const quantize = weights === "stored" ? undefined : weights;
+      return loadQuantizedFromHf(json, file, { device, onTensor, dtype: mostOf(packed), quantize });
+    },
     tokenizer: once(async () =>
       tokenizer === undefined
         ? loadTokenizer(path)
@@ -35,8 +53,8 @@ export async function openModelFolder(path: string, options: OpenModelOptions): 
     ),
     companionFiles: () => folderCompanions(path, tokenizer),
     configJson: (dtype) => withDtype(json, dtype),
-    close: () => weights.close(),
-    [Symbol.asyncDispose]: () => weights.close(),
+    close: () => file.close(),
+    [Symbol.asyncDispose]: () => file.close(),
   };
 }
 
@@ -59,23 +77,30 @@ async function noConfig(path: string): Promise<GraftError> {
   );
 }
 
-/** The folders that transformers writes with bitsandbytes or another quantizer. */
-function refuseQuantized(json: JsonObject): void {
-  const quantization = json.quantization_config;
-  if (quantization === undefined || quantization === null) return;
-  const method =
-    isObject(quantization) && typeof quantization.quant_method === "string"
-      ? quote(quantization.quant_method)
-      : "unnamed";
-  throw new GraftError(
-    `model: "config.json" must be of an unquantized model, got quantization_config (method ${method}). Reading quantized folders comes later; use the unquantized model.`,
-  );
+async function packedOf(
+  file: SafetensorsFile,
+  quantization: QuantizationConfig | undefined,
+): Promise<PackedFile> {
+  try {
+    return await openPackedFile(file, quantization);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
-/** The dtype that holds most bytes. */
-function mostOf(weights: SafetensorsFile): WeightDtype {
+/** The dtype that a configuration names, where it is one in which weights are written. */
+function configDtype(json: JsonObject): WeightDtype | undefined {
+  const name = json.dtype ?? json.torch_dtype;
+  return dtypes.find((dtype) => torchName[dtype] === name);
+}
+
+const dtypes: readonly WeightDtype[] = ["f32", "f16", "bf16"];
+
+/** The dtype that holds most bytes of what is not packed. */
+function mostOf({ others }: PackedFile): WeightDtype {
   const bytes = { f32: 0, f16: 0, bf16: 0 };
-  for (const { dtype, begin, end } of weights.tensors.values()) {
+  for (const { dtype, begin, end } of others.values()) {
     const own = dtype === "F16" ? "f16" : dtype === "BF16" ? "bf16" : "f32";
     bytes[own] += end - begin;
   }
@@ -87,5 +112,6 @@ function mostOf(weights: SafetensorsFile): WeightDtype {
 function withDtype(json: JsonObject, dtype: WeightDtype): Record<string, unknown> {
   const name = torchName[dtype];
   const old = "torch_dtype" in json ? { torch_dtype: name } : {};
-  return { ...json, ...old, ...("torch_dtype" in json && !("dtype" in json) ? {} : { dtype: name }) };
+  const { quantization_config: _, ...rest } = json;
+  return { ...rest, ...old, ...("torch_dtype" in json && !("dtype" in json) ? {} : { dtype: name }) };
 }

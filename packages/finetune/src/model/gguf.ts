@@ -4,10 +4,12 @@ import {
   llamaConfigFromGguf,
   llamaConfigFromHf,
   llamaConfigToHf,
+  llamaGgufWeights,
   loadFromGguf,
 } from "@graft/nn";
 import { openGguf } from "@graft/nn/checkpoint";
 import { fileSource } from "@graft/nn/node";
+import { loadQuantizedFromGguf } from "@graft/quant";
 import { GraftError, quote } from "../errors.ts";
 import { loadTokenizer } from "../tokenizer/folder.ts";
 import { type GgufMetadata, ggufTokenizerFallback, tokenizerFromGguf } from "../tokenizer/gguf.ts";
@@ -30,7 +32,13 @@ export async function openModelGguf(path: string, options: OpenModelOptions): Pr
       config,
       vocabSize: config.vocabSize,
       baseDtype: "f16",
-      load: (device, { onTensor } = {}) => loadFromGguf(file, { device, onTensor }),
+      packed: undefined,
+      weights: llamaGgufWeights(file, config),
+      load(device, { onTensor, weights = "floats" } = {}) {
+        if (weights === "floats") return loadFromGguf(file, { device, onTensor });
+        const quantize = weights === "stored" ? undefined : weights;
+        return loadQuantizedFromGguf(file, { device, onTensor, dtype: "f16", quantize });
+      },
       tokenizer: once(async () =>
         tokenizer === undefined
           ? tokenizerFromGguf(metadata, where)

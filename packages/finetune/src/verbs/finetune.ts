@@ -9,12 +9,14 @@ import { type Dataset, datasetNotices } from "../dataset/example.ts";
 import { readData } from "../dataset/read.ts";
 import { demoOf } from "../demo.ts";
 import { openDevice } from "../device.ts";
+import { GraftError } from "../errors.ts";
 import { type OpenedAdapter, openAdapter } from "../model/adapter.ts";
 import { openModel } from "../model/open.ts";
 import type { OpenedModel } from "../model/opened.ts";
 import { modelFiles } from "../model/write.ts";
 import { checkOut } from "../out.ts";
 import type { Output } from "../output.ts";
+import { planTraining, sayPlan } from "../plan.ts";
 import { Progress } from "../progress.ts";
 import type { RunContext } from "../run.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -42,6 +44,7 @@ export async function runFinetune(
     read.filter((path) => path !== undefined),
   );
   await using opened = await openModel(modelPath, { tokenizer: options.tokenizer });
+  checkPacked(opened, options);
   const adapter = options.trained.kind === "from" ? await openAdapter(options.trained.adapter) : undefined;
   const dataset = await readWith(opened, options, data, "train", output);
   const evalData =
@@ -49,8 +52,13 @@ export async function runFinetune(
       ? undefined
       : await readWith(opened, options, options.evalData, "eval", output);
   using device = await openDevice(options.device, output.notice);
-  const model = await opened.load(device.device);
+  const model = await opened.load(device.device, { weights: weightsOf(opened, options) });
+  const baseBytes = device.device.memory().liveBytes;
   await prepare(model, options, adapter);
+  if (options.dryRun) {
+    const plan = planTraining(model, device.device, baseBytes, options);
+    return sayPlan(plan, device.name, output);
+  }
   const steps =
     "steps" in options.length
       ? options.length.steps
@@ -108,6 +116,24 @@ async function readWith(
   });
   for (const notice of datasetNotices(basename(path), dataset, sequenceLength)) output.notice(notice);
   return dataset;
+}
+
+/** Packed weights are neither packed again nor trained. */
+function checkPacked({ packed }: OpenedModel, { weights, trained }: FinetuneOptions): void {
+  if (packed === undefined || weights === "floats") return;
+  if (weights !== "stored")
+    throw new GraftError(
+      `finetune: --quantize ${weights.scheme} needs a model in floats, got one that is packed already (${packed}). Leave out --quantize, or take the unquantized model.`,
+    );
+  if (trained.kind === "full")
+    throw new GraftError(
+      `finetune: --full needs a model in floats, got a packed one (${packed}). Train an adapter, or add --quantize none to widen the weights.`,
+    );
+}
+
+/** A GGUF file stays in its blocks below an adapter; where every parameter is trained, all are floats. */
+function weightsOf({ kind }: OpenedModel, { weights, trained }: FinetuneOptions): FinetuneOptions["weights"] {
+  return kind === "gguf" && trained.kind === "full" ? "floats" : weights;
 }
 
 /** Decides what is trained: a new adapter, one that exists, or every parameter. */

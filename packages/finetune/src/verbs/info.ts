@@ -15,7 +15,8 @@ const kinds = {
   gguf: "GGUF file",
 } as const;
 
-function textOf(path: string, { kind, parameters, bytes, tensors, config }: FileDescription): string {
+function textOf(path: string, description: FileDescription): string {
+  const { kind, parameters, bytes, bitsPerWeight, parts, tensors, config } = description;
   const rows = (pairs: readonly (readonly string[])[]): string[] => {
     const widths = pairs[0]?.map((_, column) => Math.max(...pairs.map((row) => row[column].length))) ?? [];
     return pairs.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join("  ")}`.trimEnd());
@@ -29,7 +30,17 @@ function textOf(path: string, { kind, parameters, bytes, tensors, config }: File
     ...rows([
       ["parameters", parameters.toLocaleString("en-US")],
       ["bytes", bytes.toLocaleString("en-US")],
+      ["bits per weight", bitsPerWeight.toFixed(3)],
     ]),
+    "",
+    "parts",
+    ...rows(
+      parts.map((own) => [
+        own.part,
+        `${own.bytes.toLocaleString("en-US")} bytes`,
+        `${own.bitsPerWeight.toFixed(3)} bits per weight`,
+      ]),
+    ),
     ...(settings.length === 0 ? [] : ["", "configuration", ...rows(settings)]),
     "",
     `tensors (${tensors.length})`,

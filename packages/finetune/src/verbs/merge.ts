@@ -17,7 +17,8 @@ export async function runMerge(options: MergeOptions, output: Output): Promise<v
   const dtype = options.dtype ?? opened.baseDtype;
   opened.configJson(dtype); // refuses before the work what could not be written after it
   using device = await openDevice(options.device, output.notice);
-  const model = await opened.load(device.device);
+  // Of a packed base the values that were packed are what the adapter was trained on.
+  const model = await opened.load(device.device, { weights: "floats" });
   await adapter.inject(model);
   const { untied } = await mergeAndUnload(model);
   if (untied.length > 0)

@@ -10,8 +10,8 @@ import type { QuantizationConfig } from "./quantizationConfig.ts";
 
 /** The weights of a model folder of which some are packed. */
 export interface PackedFile {
-  /** Scheme and shape of every packed weight, by name. */
-  readonly packed: ReadonlyMap<string, { readonly scheme: string; readonly shape: Shape }>;
+  /** Every packed weight by name. */
+  readonly packed: ReadonlyMap<string, PackedWeight>;
   /** One packed weight, checked. @throws CheckpointError where it is broken */
   read(name: string): Promise<Packed>;
   /** All weights by name; a packed one is widened when it is read as values. */
@@ -20,7 +20,8 @@ export interface PackedFile {
   readonly others: ReadonlyMap<string, SafetensorsEntry>;
 }
 
-interface Found {
+/** What is known of a packed weight before it is read. */
+export interface PackedWeight {
   readonly scheme: QuantizationConfig["scheme"];
   readonly shape: Shape;
   readonly doubleQuant: boolean;
@@ -43,7 +44,7 @@ export async function openPackedFile(
     if (own === undefined) throw new Error(`internal: ${name} is not packed`);
     return readers[own.scheme](file, name);
   };
-  const others = new Map([...file.tensors].filter(([name]) => !belongs(name, found)));
+  const others = new Map([...file.tensors].filter(([name]) => ownerOf(name, found) === undefined));
   const dense = safetensorsWeights({ ...file, tensors: others });
   const tensors = new Map(dense.tensors);
   for (const [name, { scheme, shape }] of found) tensors.set(name, { shape, type: scheme });
@@ -60,16 +61,17 @@ export async function openPackedFile(
   };
 }
 
-const readers: Record<Found["scheme"], (file: SafetensorsFile, name: string) => Promise<Packed>> = {
+const readers: Record<PackedWeight["scheme"], (file: SafetensorsFile, name: string) => Promise<Packed>> = {
   nf4: async (file, name) => (await readBnb4bit(file, name)).packed,
   fp4: async (file, name) => (await readBnb4bit(file, name)).packed,
   int8: readBnb8bit,
   int4: readInt4,
 };
 
-async function findPacked(file: SafetensorsFile): Promise<Map<string, Found>> {
-  const found = new Map<string, Found>();
-  const add = (name: string, own: Found): void => {
+/** The packed weights of a file, whatever its configuration says. @throws CheckpointError where one is described wrongly */
+export async function findPacked(file: SafetensorsFile): Promise<Map<string, PackedWeight>> {
+  const found = new Map<string, PackedWeight>();
+  const add = (name: string, own: PackedWeight): void => {
     if (found.has(name))
       throw new CheckpointError(
         "openPackedFile",
@@ -91,7 +93,7 @@ async function findPacked(file: SafetensorsFile): Promise<Map<string, Found>> {
 /** transformers would read such a folder in one way or another; which one nobody can tell from outside. */
 function checkAgainst(
   file: SafetensorsFile,
-  found: ReadonlyMap<string, Found>,
+  found: ReadonlyMap<string, PackedWeight>,
   config: QuantizationConfig | undefined,
 ): void {
   const fail = (problem: string): Error =>
@@ -119,13 +121,14 @@ function checkAgainst(
   }
 }
 
-/** Whether a tensor is a packed weight or a part of one. */
-function belongs(name: string, found: ReadonlyMap<string, Found>): boolean {
+/** The packed weight that a tensor is or is a part of; undefined for other tensors. */
+export function ownerOf(name: string, found: ReadonlyMap<string, PackedWeight>): string | undefined {
   // Parts of nf4, fp4 and int4 lie below the weight ("w.weight.absmax"), those of int8 beside it ("w.SCB").
   for (let at = name.length; at > 0; at = name.lastIndexOf(".", at - 1)) {
-    const own = found.get(name.slice(0, at));
-    if (own !== undefined && (at === name.length || own.scheme !== "int8")) return true;
+    const weight = name.slice(0, at);
+    const own = found.get(weight);
+    if (own !== undefined && (at === name.length || own.scheme !== "int8")) return weight;
   }
-  const module = name.slice(0, Math.max(0, name.lastIndexOf(".")));
-  return /\.(SCB|weight_format)$/.test(name) && found.get(`${module}.weight`)?.scheme === "int8";
+  const weight = name.replace(/\.(SCB|weight_format)$/, ".weight");
+  return weight !== name && found.get(weight)?.scheme === "int8" ? weight : undefined;
 }

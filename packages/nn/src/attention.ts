@@ -1,8 +1,6 @@
 import {
-  fromArray,
-  permute,
   reshape,
-  rope,
+  ropeTogether,
   ShapeError,
   scaledDotProductAttention,
   show,
@@ -82,21 +80,20 @@ export class Attention extends Module {
     if (x.shape.length !== 3)
       throw new ShapeError("Attention", `x must be [batch, seq, embed], got ${show(x.shape)}.`);
     const [batch, seq] = x.shape;
-    const start = cache?.length ?? 0;
-    let q = this.#heads(this.q_proj.forward(x), this.numHeads);
-    let k = this.#heads(this.k_proj.forward(x), this.numKvHeads);
-    let v = this.#heads(this.v_proj.forward(x), this.numKvHeads);
+    let q = inHeads(this.q_proj.forward(x), this.numHeads, this.headDim);
+    let k = inHeads(this.k_proj.forward(x), this.numKvHeads, this.headDim);
+    let v = inHeads(this.v_proj.forward(x), this.numKvHeads, this.headDim);
     if (this.#rotary !== undefined) {
-      const { cos, sin } = this.#rotary.at(start, seq);
-      q = rope(q, cos, sin);
-      k = rope(k, cos, sin);
+      const { cos, sin } = this.#rotary.upTo(Math.max(cache?.capacity ?? 0, (cache?.length ?? 0) + seq));
+      [q, k] = ropeTogether([q, k], cos, sin, {
+        layout,
+        start: cache === undefined ? 0 : () => cache.length,
+      });
     }
-    if (cache !== undefined) ({ keys: k, values: v } = cache.extend(layer, k, v));
-    const outside = this.window !== undefined && start + seq > this.window;
-    const y = outside
-      ? scaledDotProductAttention(q, k, v, { mask: this.#windowMask(x, start, seq) })
-      : scaledDotProductAttention(q, k, v, { causal: true });
-    return this.o_proj.forward(reshape(permute(y, [0, 2, 1, 3]), [batch, seq, this.numHeads * this.headDim]));
+    let keys: (() => number) | undefined;
+    if (cache !== undefined) ({ keys: k, values: v, count: keys } = cache.extend(layer, k, v));
+    const y = scaledDotProductAttention(q, k, v, { layout, causal: true, window: this.window, keys });
+    return this.o_proj.forward(reshape(y, [batch, seq, this.numHeads * this.headDim]));
   }
 
   /** Also frees the rotary tables; layers that share them make them again when they need them. */
@@ -104,22 +101,13 @@ export class Attention extends Module {
     this.#rotary?.[Symbol.dispose]();
     super.dispose();
   }
+}
 
-  /** `[batch, seq, heads · headDim]` as `[batch, heads, seq, headDim]`. */
-  #heads(x: Tensor, heads: number): Tensor {
-    const [batch, seq] = x.shape;
-    return permute(reshape(x, [batch, seq, heads, this.headDim]), [0, 2, 1, 3]);
-  }
+/** What projections give, and attention takes: no values move in between. */
+const layout = "bthd";
 
-  /** `[seq, keys]`, true where a query may look. */
-  #windowMask(x: Tensor, start: number, seq: number): Tensor {
-    const keys = start + seq;
-    const window = this.window ?? keys;
-    const may = Array.from({ length: seq * keys }, (_, at) => {
-      const query = start + Math.floor(at / keys);
-      const key = at % keys;
-      return key <= query && key > query - window ? 1 : 0;
-    });
-    return fromArray(x.device, may, [seq, keys], { dtype: "bool" });
-  }
+/** `[batch, seq, heads · headDim]` as `[batch, seq, heads, headDim]`. */
+function inHeads(x: Tensor, heads: number, headDim: number): Tensor {
+  const [batch, seq] = x.shape;
+  return reshape(x, [batch, seq, heads, headDim]);
 }

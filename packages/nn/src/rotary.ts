@@ -1,4 +1,4 @@
-import { type Device, fromArray, keep, slice, type Tensor } from "@graft/tensor";
+import { type Device, fromArray, keep, type Tensor } from "@graft/tensor";
 
 /** How positions turn into angles. `scaling` is the part of the configuration that makes long texts fit. */
 export interface RotaryOptions {
@@ -53,13 +53,12 @@ export class Rotary implements Disposable {
     this.#frequencies = inverseFrequencies(options);
   }
 
-  /** Tables `[length, headDim / 2]` for positions start … start + length − 1. */
-  at(start: number, length: number): { cos: Tensor; sin: Tensor } {
-    const needed = start + length;
+  /** Tables `[positions, headDim / 2]`, for `needed` positions from 0 on at least. */
+  upTo(needed: number): { readonly cos: Tensor; readonly sin: Tensor } {
     if (this.#tables === undefined || this.#tables.length < needed) this.#grow(needed);
     const tables = this.#tables;
     if (tables === undefined) throw new Error("internal: the rotary tables were not made");
-    return { cos: slice(tables.cos, 0, start, needed), sin: slice(tables.sin, 0, start, needed) };
+    return tables;
   }
 
   #grow(needed: number): void {

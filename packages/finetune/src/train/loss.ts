@@ -34,13 +34,26 @@ export function supervisionOf({ labels, rows, length }: Batch): Supervision {
   return { positions: Int32Array.from(positions), targets: Int32Array.from(targets) };
 }
 
-/** The states of the supervised positions, `[targets, hidden]`: only these need logits. */
-function supervisedStates(model: LlamaForCausalLM, batch: Batch, { positions }: Supervision): Tensor {
-  const { device } = model.model.norm.weight;
-  const ids = fromArray(device, batch.inputIds, [batch.rows, batch.length], { dtype: "i32" });
-  const hidden = model.hidden(ids);
-  const flat = reshape(hidden, [batch.rows * batch.length, hidden.shape[2]]);
-  return indexSelect(flat, 0, ints(device, positions));
+/** What a batch asks of a model, as tensors on its device. */
+export interface BatchTensors {
+  /** `[rows, length]`, i32 */
+  readonly ids: Tensor;
+  /** Of the flattened `[rows · length]`, i32; only these positions get logits. */
+  readonly positions: Tensor;
+  /** The token that each position must predict; −100 counts for nothing. */
+  readonly targets: Tensor;
+}
+
+/** The tensors of a batch; belong to the innermost scope. */
+export function batchTensors(device: Device, batch: Batch): BatchTensors {
+  const { positions, targets } = supervisionOf(batch);
+  const ints = (values: Int32Array, shape = [values.length]): Tensor =>
+    fromArray(device, values, shape, { dtype: "i32" });
+  return {
+    ids: ints(batch.inputIds, [batch.rows, batch.length]),
+    positions: ints(positions),
+    targets: ints(targets),
+  };
 }
 
 /**
@@ -48,27 +61,30 @@ function supervisedStates(model: LlamaForCausalLM, batch: Batch, { positions }: 
  * @param logitBytes - bytes that logits may take at once. Default: that of `linearCrossEntropy`
  */
 export function lossSum(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
-  return scope(() => loss(model, batch, { reduction: "sum", logitBytes }));
+  return scope(() => lossOf(model, batchTensors(deviceOf(model), batch), { reduction: "sum", logitBytes }));
 }
 
 /** The loss of each supervised token in nats, `[targets]`, in the order of the batch. For evaluation, without gradient. */
 export function tokenLosses(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
-  return noGrad(() => scope(() => loss(model, batch, { reduction: "none", logitBytes })));
-}
-
-function loss(model: LlamaForCausalLM, batch: Batch, options: LinearCrossEntropyOptions): Tensor {
-  const supervision = supervisionOf(batch);
-  const states = supervisedStates(model, batch, supervision);
-  const { lm_head: head } = model;
-  const isMatrix = head instanceof Linear && head.bias === undefined;
-  return linearCrossEntropy(
-    states,
-    isMatrix ? head.weight : head,
-    ints(states.device, supervision.targets),
-    options,
+  return noGrad(() =>
+    scope(() => lossOf(model, batchTensors(deviceOf(model), batch), { reduction: "none", logitBytes })),
   );
 }
 
-function ints(device: Device, values: Int32Array): Tensor {
-  return fromArray(device, values, [values.length], { dtype: "i32" });
+export function deviceOf(model: LlamaForCausalLM): Device {
+  return model.model.norm.weight.device;
+}
+
+/** Cross-entropy of the supervised positions. */
+export function lossOf(
+  model: LlamaForCausalLM,
+  { ids, positions, targets }: BatchTensors,
+  options: LinearCrossEntropyOptions,
+): Tensor {
+  const hidden = model.hidden(ids);
+  const [rows, length, width] = hidden.shape;
+  const states = indexSelect(reshape(hidden, [rows * length, width]), 0, positions);
+  const { lm_head: head } = model;
+  const isMatrix = head instanceof Linear && head.bias === undefined;
+  return linearCrossEntropy(states, isMatrix ? head.weight : head, targets, options);
 }

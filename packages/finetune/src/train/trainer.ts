@@ -1,16 +1,8 @@
-import {
-  AdamW,
-  clipGradNorm,
-  gradNorm,
-  type LlamaForCausalLM,
-  type Parameter,
-  type ScheduleName,
-  schedule,
-} from "@graft/nn";
-import { clone, copyInto, keep, mul, noGrad, openScope, scope, type Tensor } from "@graft/tensor";
+import { AdamW, type LlamaForCausalLM, type Parameter, type ScheduleName, schedule } from "@graft/nn";
 import type { StepBatches } from "../dataset/batching.ts";
 import { GraftError } from "../errors.ts";
-import { lossSum } from "./loss.ts";
+import { deviceOf } from "./loss.ts";
+import { type Measured, TrainingStep } from "./step.ts";
 
 export interface TrainerOptions {
   readonly steps: number;
@@ -80,82 +72,84 @@ export async function train(
     weightDecay: options.weightDecay,
   });
   const factor = schedule(options.schedule, { steps: options.steps, warmupSteps: options.warmupSteps });
-  const lastGood = new Snapshot(optimizer.parameters);
+  const step = new TrainingStep(model, optimizer, options.maxGradNorm);
+  const pending: Pending[] = [];
   const began = performance.now();
-  let loss = Number.NaN;
+  let last = began;
+  let reported: StepReport | undefined;
+
+  /** Waits for the oldest step that was queued. */
+  const report = async ({ t, learningRate, tokens, measured }: Pending): Promise<void> => {
+    const { loss, gradNorm } = await measured;
+    if (!Number.isFinite(loss))
+      throw new DivergedError(
+        `the loss of step ${t + 1} is not finite (${loss})`,
+        t === 0 ? undefined : t - 1,
+      );
+    if (!Number.isFinite(gradNorm))
+      throw new DivergedError(
+        `the gradient norm of step ${t + 1} is not finite (${gradNorm})`,
+        t === 0 ? undefined : t,
+      );
+    const now = performance.now();
+    reported = {
+      step: t + 1,
+      loss,
+      gradNorm,
+      learningRate,
+      tokens,
+      tokensPerSecond: tokens / ((now - last) / 1000),
+      seconds: (now - began) / 1000,
+    };
+    last = now;
+    await onStep(reported);
+  };
+
   try {
-    for (let t = 0; t < options.steps; t++) {
-      const started = performance.now();
+    let t = 0;
+    while (t < options.steps && options.signal?.aborted !== true) {
       const { value } = batches.next();
-      const measured = await gradients(model, optimizer.parameters, value, options.maxGradNorm);
-      if (!Number.isFinite(measured.loss)) {
-        lastGood.restore();
-        throw new DivergedError(
-          `the loss of step ${t + 1} is not finite (${measured.loss})`,
-          t === 0 ? undefined : t - 1,
-        );
-      }
-      if (!Number.isFinite(measured.gradNorm))
-        throw new DivergedError(
-          `the gradient norm of step ${t + 1} is not finite (${measured.gradNorm})`,
-          t === 0 ? undefined : t,
-        );
-      lastGood.take();
       const learningRate = options.learningRate * factor(t);
       optimizer.learningRate = learningRate;
-      optimizer.step();
-      optimizer.zeroGrad();
-      ({ loss } = measured);
-      const now = performance.now();
-      const tokens = tokensIn(value);
-      await onStep({
-        step: t + 1,
-        ...measured,
-        learningRate,
-        tokens,
-        tokensPerSecond: tokens / ((now - started) / 1000),
-        seconds: (now - began) / 1000,
-      });
+      const measured = step.run(value);
+      // Awaited later; a failure in the meantime is told then.
+      measured.catch(() => {});
+      pending.push({ t, learningRate, tokens: tokensIn(value), measured });
+      t++;
+      if (pending.length > QUEUED[deviceOf(model).kind]) await report(pending.splice(0, 1)[0]);
       // Lets signals and timers in: the CPU device never waits.
       await new Promise((resolve) => setImmediate(resolve));
-      const interrupted = options.signal?.aborted === true;
-      if (!interrupted && t + 1 < options.steps) continue;
-      // No later step looks at what the last update made.
-      if (!(await allFinite(optimizer.parameters))) {
-        lastGood.restore();
-        throw new DivergedError(`the update of step ${t + 1} gives parameters that are not finite`, t);
-      }
-      return { steps: t + 1, loss, interrupted };
     }
-    throw new Error(`internal: ${options.steps} steps were asked for. Please report this.`);
+    while (pending.length > 0) await report(pending.splice(0, 1)[0]);
+    if (reported === undefined)
+      throw new Error(`internal: ${options.steps} steps were asked for. Please report this.`);
+    // No later step looks at what the last update made.
+    if (!(await allFinite(optimizer.parameters))) {
+      step.restore();
+      throw new DivergedError(
+        `the update of step ${reported.step} gives parameters that are not finite`,
+        reported.step - 1,
+      );
+    }
+    return { steps: reported.step, loss: reported.loss, interrupted: t < options.steps };
   } finally {
+    await Promise.allSettled(pending.map(({ measured }) => measured));
     optimizer.zeroGrad();
+    step[Symbol.dispose]();
     optimizer.dispose();
-    lastGood.dispose();
   }
 }
 
-/** Fills the gradients of one step, clipped, and reads its loss and norm. */
-async function gradients(
-  model: LlamaForCausalLM,
-  parameters: readonly Parameter[],
-  step: StepBatches,
-  maxGradNorm: number,
-): Promise<{ loss: number; gradNorm: number }> {
-  using _all = openScope();
-  const losses = step.batches
-    .filter((batch) => batch.targets > 0)
-    .map((batch) =>
-      scope(() => {
-        const loss = mul(lossSum(model, batch), 1 / step.targets);
-        loss.backward();
-        return loss.detach();
-      }),
-    );
-  const norm = maxGradNorm > 0 ? clipGradNorm(parameters, maxGradNorm) : gradNorm(parameters);
-  let loss = 0;
-  for (const part of losses) loss += await part.item();
-  return { loss, gradNorm: await norm.item() };
+/** Steps that may be queued behind the one that is waited for, so that a GPU never waits for the host. The CPU device runs them at once. */
+const QUEUED = { webgpu: 1, cpu: 0 } as const;
+
+/** A step that was queued. */
+interface Pending {
+  /** From 0. */
+  readonly t: number;
+  readonly learningRate: number;
+  readonly tokens: number;
+  readonly measured: Promise<Measured>;
 }
 
 async function allFinite(parameters: readonly Parameter[]): Promise<boolean> {
@@ -167,30 +161,4 @@ async function allFinite(parameters: readonly Parameter[]): Promise<boolean> {
 
 function tokensIn({ batches }: StepBatches): number {
   return batches.reduce((sum, batch) => sum + batch.rows * batch.length, 0);
-}
-
-/** Copies of parameters, to go back to. */
-class Snapshot {
-  readonly #parameters: readonly Parameter[];
-  #copies: Tensor[] = [];
-
-  constructor(parameters: readonly Parameter[]) {
-    this.#parameters = parameters;
-  }
-
-  take(): void {
-    const before = this.#copies;
-    this.#copies = noGrad(() => scope(() => this.#parameters.map((parameter) => keep(clone(parameter)))));
-    for (const copy of before) copy.dispose();
-  }
-
-  restore(): void {
-    noGrad(() => {
-      for (const [i, copy] of this.#copies.entries()) copyInto(this.#parameters[i], copy);
-    });
-  }
-
-  dispose(): void {
-    for (const copy of this.#copies) copy.dispose();
-  }
 }

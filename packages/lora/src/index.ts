@@ -19,12 +19,13 @@ export {
 } from "./config.ts";
 export { LoraError } from "./errors.ts";
 export { type InjectOptions, type InjectReport, injectLora, trainableSummary } from "./inject.ts";
-export { LoraAdapter, LoraLinear } from "./loraLinear.ts";
+export { LoraAdapter, LoraLinear, type RequantizationError } from "./loraLinear.ts";
 export {
   type MergeOptions,
   type MergeReport,
   mergeAndUnload,
   mergeLora,
+  type RequantizedLayer,
   removeLora,
   unmergeLora,
 } from "./merge.ts";

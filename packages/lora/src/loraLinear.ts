@@ -32,6 +32,14 @@ export interface LoraAdapterOptions {
   readonly trainable: boolean;
 }
 
+/** How far a weight that was packed again lies from what it should be. */
+export interface RequantizationError {
+  /** The largest difference of a value. */
+  readonly largest: number;
+  /** Root of the sum of squared differences, over that of the squared values. */
+  readonly relative: number;
+}
+
 /** The low-rank update of one layer: `x ↦ scaling · ((x · loraAᵀ) · loraBᵀ)`. @see Hu et al. 2021, https://arxiv.org/abs/2106.09685 */
 export class LoraAdapter extends Module {
   /** The configuration that it was made from, the same for all layers of an adapter. */
@@ -194,6 +202,32 @@ export class LoraLinear extends Module implements LinearLike {
     if (this.#merged !== undefined || this.#active.length === 0) return;
     structureChanged();
     this.#merged = this.mergedLayer();
+  }
+
+  /**
+   * As `merge`, with the sum packed as the base's weight is, which moves it by up to what the scheme rounds. The base
+   * must be packed.
+   */
+  async mergePacked(): Promise<RequantizationError> {
+    const { base } = this;
+    if (base.requantized === undefined)
+      throw new LoraError("mergePacked", "the base must be a packed layer, got a dense one. Call merge.");
+    using sum = scope(() => noGrad(() => this.denseWeight()));
+    const merged = await base.requantized(sum);
+    using back = scope(() => noGrad(() => merged.denseWeight()));
+    const [wanted, got] = [await sum.toArray(), await back.toArray()];
+    structureChanged();
+    this.#merged = merged.train(this.training);
+    let largest = 0;
+    let squares = 0;
+    let norm = 0;
+    for (const [i, value] of wanted.entries()) {
+      const difference = Math.abs(got[i] - value);
+      largest = Math.max(largest, difference);
+      squares += difference ** 2;
+      norm += value ** 2;
+    }
+    return { largest, relative: norm === 0 ? 0 : Math.sqrt(squares / norm) };
   }
 
   /** Drops the merged layer; the base is what it was, bit for bit. */

@@ -1,12 +1,23 @@
 import { type Module, Parameter } from "@graft/nn";
 import { cast, isFinite, logicalNot, noGrad, scope, sum, type Tensor } from "@graft/tensor";
 import { LoraError, listed } from "./errors.ts";
-import { disposeUnshared, type LoraLinear } from "./loraLinear.ts";
+import { disposeUnshared, type LoraLinear, type RequantizationError } from "./loraLinear.ts";
 import { adaptedLayers } from "./targets.ts";
 
 export interface MergeOptions {
   /** Refuse, before anything changes, to make a weight that is infinite or not a number. Default true. */
   readonly safe?: boolean;
+  /**
+   * What happens to layers in few bits. "dequantize": the merged layer is dense, nothing is rounded. "requantize": it is
+   * packed as the base is, and the report says by how much that moved the weight; updates smaller than half a step of
+   * the codes may vanish. "refuse": nothing is merged. Default "dequantize".
+   */
+  readonly quantized?: "dequantize" | "requantize" | "refuse";
+}
+
+/** What packing a merged weight again did to it. */
+export interface RequantizedLayer extends RequantizationError {
+  readonly path: string;
 }
 
 /** What a merge did. */
@@ -15,20 +26,27 @@ export interface MergeReport {
   readonly merged: readonly string[];
   /** Those among them whose weight was tied to another layer's and no longer is. */
   readonly untied: readonly string[];
+  /** Those whose merged weight was packed again. */
+  readonly requantized: readonly RequantizedLayer[];
 }
 
 /**
  * Adds the active adapters' updates to the weights they belong to: `W + scaling · B · A`, added in f32 and rounded to
- * the weight's dtype once. The old weights are kept, so `unmergeLora` gives them back bit for bit; that costs their
- * memory twice. Without a need to go back, use `mergeAndUnload`.
+ * the weight's dtype once. The old weights, packed ones too, are kept, so `unmergeLora` gives them back bit for bit; that
+ * costs their memory twice. Without a need to go back, use `mergeAndUnload`.
  *
  * @throws LoraError when the model has no active adapter, is merged already, or (with `safe`) a sum is not finite
  */
-export async function mergeLora(model: Module, { safe = true }: MergeOptions = {}): Promise<MergeReport> {
+export async function mergeLora(
+  model: Module,
+  { safe = true, quantized = "dequantize" }: MergeOptions = {},
+): Promise<MergeReport> {
   const layers = layersToMerge(model, "mergeLora");
+  if (quantized === "refuse") checkDense(layers, "mergeLora");
   if (safe) await checkFinite(layers, "mergeLora");
+  const requantized = quantized === "requantize" ? await mergePacked(layers) : [];
   for (const [, layer] of layers) layer.merge();
-  return reportOf(model, layers);
+  return { ...reportOf(model, layers), requantized };
 }
 
 /**
@@ -60,17 +78,16 @@ export function removeLora(model: Module): void {
  */
 export async function mergeAndUnload(
   model: Module,
-  { safe = true }: MergeOptions = {},
+  { safe = true, quantized = "dequantize" }: MergeOptions = {},
 ): Promise<MergeReport> {
   const all = layersOf(model, "mergeAndUnload");
   const layers = all.filter(([, layer]) => layer.merged || layer.active.length > 0);
   if (layers.length === 0) throw noneActive("mergeAndUnload");
-  if (safe)
-    await checkFinite(
-      layers.filter(([, layer]) => !layer.merged),
-      "mergeAndUnload",
-    );
-  const report = reportOf(model, layers);
+  const unmerged = layers.filter(([, layer]) => !layer.merged);
+  if (quantized === "refuse") checkDense(unmerged, "mergeAndUnload");
+  if (safe) await checkFinite(unmerged, "mergeAndUnload");
+  const requantized = quantized === "requantize" ? await mergePacked(unmerged) : [];
+  const report = { ...reportOf(model, layers), requantized };
   for (const [path, layer] of all) {
     const merged = layer.detachMerged();
     model.replace(path, merged);
@@ -109,6 +126,28 @@ function noneActive(who: string): LoraError {
   return new LoraError(who, "at least one adapter must be active, found none. Call setAdapter first.");
 }
 
+/** Merges the packed ones among the layers, all or none. */
+async function mergePacked(layers: readonly (readonly [string, LoraLinear])[]): Promise<RequantizedLayer[]> {
+  const packed = layers.filter(([, { base }]) => base.requantized !== undefined);
+  const done: RequantizedLayer[] = [];
+  try {
+    for (const [path, layer] of packed) done.push({ path, ...(await layer.mergePacked()) });
+  } catch (error) {
+    for (const [, layer] of packed) layer.unmerge();
+    throw error;
+  }
+  return done;
+}
+
+function checkDense(layers: readonly (readonly [string, LoraLinear])[], who: string): void {
+  const packed = layers.filter(([, { base }]) => base.requantized !== undefined).map(([path]) => path);
+  if (packed.length > 0)
+    throw new LoraError(
+      who,
+      `the layers must not be quantized: ${listed(packed, 3)}\nPass quantized: "dequantize" or "requantize".`,
+    );
+}
+
 async function checkFinite(layers: readonly (readonly [string, LoraLinear])[], who: string): Promise<void> {
   const counts: [string, Tensor][] = [];
   const problems: string[] = [];
@@ -131,7 +170,10 @@ async function checkFinite(layers: readonly (readonly [string, LoraLinear])[], w
     );
 }
 
-function reportOf(model: Module, layers: readonly (readonly [string, LoraLinear])[]): MergeReport {
+function reportOf(
+  model: Module,
+  layers: readonly (readonly [string, LoraLinear])[],
+): Omit<MergeReport, "requantized"> {
   const uses = new Map<Parameter, number>();
   for (const [, module] of model.namedModules()) {
     for (const value of Object.values(module))

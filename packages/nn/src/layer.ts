@@ -29,6 +29,8 @@ export interface LinearLike extends Module {
   denseWeight(): Tensor;
   /** A dense layer that takes over `weight` as its W and shares this layer's bias. */
   withWeight(weight: Tensor): LinearLike;
+  /** Only of packed layers: one that has `weight` packed in the same way as this layer's, and shares its bias. */
+  requantized?(weight: Tensor): Promise<LinearLike>;
 }
 
 /** True for layers that offer the LinearLike interface. */

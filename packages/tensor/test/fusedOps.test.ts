@@ -1,9 +1,26 @@
 // Ops that do in one dispatch what a composition does in several: the same numbers, and the number of dispatches.
-import { type Device, fromArray, grad, mul, openScope, silu, swiglu, type Tensor } from "@graft/tensor";
+import {
+  add,
+  addRmsNorm,
+  type Device,
+  fromArray,
+  grad,
+  layerNorm,
+  mean,
+  mul,
+  openScope,
+  rmsNorm,
+  rsqrt,
+  silu,
+  swiglu,
+  type Tensor,
+} from "@graft/tensor";
+import { openWebGpu } from "@graft/tensor/node";
 import { testDevices, valuesOf } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
 
 const { reference, gpu, all } = await testDevices();
+const bare = await openWebGpu({ features: [], limits: "default" });
 
 interface Pair {
   readonly shapes: readonly (readonly number[])[];
@@ -25,7 +42,29 @@ const pairs: Record<string, Pair> = {
     other: (gate, up) => mul(silu(mul(gate, 1 + 1e-6)), up),
     dispatches: [1, 1],
   },
+  rmsNorm: {
+    shapes: [rows],
+    fused: (x) => rmsNorm(x, undefined, 1e-3),
+    composed: (x) => rootNorm(x, 1e-3),
+    other: (x) => rootNorm(x, 1e-3 + 1e-8),
+    dispatches: [1, 1],
+  },
+  // Both outputs are read, by an add. The gradient that reaches the sum on its own is added in the norm's kernel.
+  addRmsNorm: {
+    shapes: [rows, rows],
+    fused(x, residual) {
+      const [sum, normed] = addRmsNorm(x, residual, undefined, 1e-3);
+      return add(sum, normed);
+    },
+    composed: (x, residual) => add(add(x, residual), rootNorm(add(x, residual), 1e-3)),
+    other: (x, residual) => add(add(x, residual), rootNorm(add(x, residual), 1e-3 + 1e-8)),
+    dispatches: [1 + 1, 1],
+  },
 };
+
+function rootNorm(x: Tensor, eps: number): Tensor {
+  return mul(x, rsqrt(add(mean(mul(x, x), -1, { keepDim: true }), eps)));
+}
 
 function inputsOf(device: Device, shapes: Pair["shapes"], dtype: "f32" | "f64"): Tensor[] {
   return shapes.map((shape, k) => {
@@ -76,5 +115,33 @@ describe.each(Object.entries(pairs))("%s", (_, { shapes, fused, composed, other,
     const uploaded = gpu.counters.dispatches;
     grad(y, inputs, { gradient: dy });
     expect([middle - start, gpu.counters.dispatches - uploaded]).toEqual(dispatches);
+  });
+});
+
+describe("without subgroups", () => {
+  test("the device has none", () => expect(bare.info.subgroups).toBe(false));
+
+  // The kernels then add up in shared memory, with more lanes. Lengths that do and do not make four loads at once.
+  test.each([
+    ["rmsNorm", 576, 1],
+    ["rmsNorm", 33, 1],
+    ["rmsNorm", 2048, 1],
+    ["layerNorm", 576, 2],
+    ["layerNorm", 33, 2],
+    ["addRmsNorm", 576, 2],
+    ["addRmsNorm", 33, 2],
+  ] as const)("%s of %i features gives what it gives with them", async (name, features, inputs) => {
+    const run = async (device: Device): Promise<number[]> => {
+      using _owner = openScope();
+      const wide = new Array<number[]>(inputs).fill([3, features]);
+      return valuesAnd(inputsOf(device, [...wide, [features]], "f32"), (x, other, gain) => {
+        if (name === "addRmsNorm") return add(...addRmsNorm(x, other, gain));
+        return name === "rmsNorm" ? rmsNorm(x, other) : add(layerNorm(x, gain), other);
+      });
+    };
+    const [one, two] = [await run(bare), await run(gpu)];
+    const largest = Math.max(...two.map(Math.abs));
+    // Sums of up to 2,048 terms in another order: some dozen roundings.
+    expect(farthest(one, two)).toBeLessThan(64 * 2 ** -24 * largest);
   });
 });

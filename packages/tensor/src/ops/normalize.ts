@@ -2,17 +2,17 @@ import { ShapeError } from "../errors.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
-import type { Binding } from "./kernel.ts";
 import { mean } from "./mean.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
+import { forwardKernel, gradientKernel } from "./normalize.wgsl.ts";
 import { apply, type CpuArray, type Meta, type Op } from "./op.ts";
 import { commonType } from "./pointwise/pointwise.ts";
 import { pow } from "./pow.ts";
-import { checkRows, foldFunctions, lanesFor, rowsOf } from "./rows.ts";
+import { checkRows, rowsOf } from "./rows.ts";
 import { sub } from "./sub.ts";
 
-interface NormAttrs {
+export interface NormAttrs {
   readonly eps: number;
 }
 
@@ -23,8 +23,11 @@ const names = ["x", "weight", "bias"];
  * What rmsNorm and layerNorm share: with m = mean x (0 unless `centered`) and r = 1 / √(mean (x − m)² + eps), a row
  * x̂ = (x − m) · r, and y = x̂ · weight + bias. The gradient by x is an op of its own with one kernel.
  */
-export function normalization(name: string, centered: boolean): Op<NormAttrs> {
-  const gradientOp = normalizationGradient(name, centered);
+export function normalization(
+  name: string,
+  centered: boolean,
+  gradientOp: Op<NormGradientAttrs>,
+): Op<NormAttrs> {
   const op: Op<NormAttrs> = {
     name,
 
@@ -60,38 +63,18 @@ export function normalization(name: string, centered: boolean): Op<NormAttrs> {
       }
     },
 
-    wgsl([x, weight, bias], [y], { eps }) {
-      const { rows, n } = rowsOf(x);
-      const gain = weight === undefined ? "" : " * weight_at(k)";
-      const shift = bias === undefined ? "" : " + bias_at(k)";
-      const bindings: Binding[] = [{ name: "x", view: x, access: "read" }];
-      if (weight !== undefined) bindings.push({ name: "weight", view: weight, access: "read" });
-      if (bias !== undefined) bindings.push({ name: "bias", view: bias, access: "read" });
-      bindings.push({ name: "y", view: y, access: "write" });
-      return [
-        {
-          key: "rows",
-          over: "group",
-          lanes: lanesFor(n),
-          count: n === 0 ? 0 : rows,
-          bindings,
-          params: [
-            ["n", "u32", n],
-            ["eps", "f32", eps],
-          ],
-          declare: () => foldFunctions("sum"),
-          main: () => `let start = group * P.n;
-  ${statistics(centered)}
-  for (var k = lane; k < P.n; k += lanes) { y_put(start + k, ${value(centered)} * r${gain}${shift}); }`,
-        },
-      ];
+    wgsl([x, weight, bias], [y], { eps }, gpu) {
+      return [forwardKernel({ x, weight, bias, y, centered, eps }, gpu)];
     },
 
     // dweight = dy · x̂ and dbias = dy, both summed over the rows by the tape.
     gradient({ inputs: [x, weight], dy, attrs, needs }) {
       const dx = !needs[0]
         ? undefined
-        : apply(gradientOp, weight === undefined ? [x, dy] : [x, dy, weight], attrs)[0];
+        : apply(gradientOp, weight === undefined ? [x, dy] : [x, dy, weight], {
+            ...attrs,
+            residual: false,
+          })[0];
       return [dx, needs[1] ? mul(dy, apply(op, [x], attrs)[0]) : undefined, needs[2] ? dy : undefined];
     },
     saves: (inputs) => ({ inputs: inputs.length > 1 ? [0, 1] : [0] }),
@@ -100,17 +83,30 @@ export function normalization(name: string, centered: boolean): Op<NormAttrs> {
   return op;
 }
 
+export interface NormGradientAttrs extends NormAttrs {
+  /** Whether the last input is a gradient that reaches x another way, which is added. */
+  readonly residual: boolean;
+}
+
+/** The optional inputs of a gradient, by name. */
+function named<T>(inputs: readonly T[], { residual }: NormGradientAttrs) {
+  const [x, dy, third, fourth] = inputs;
+  const weight = inputs.length > (residual ? 3 : 2) ? third : undefined;
+  return { x, dy, weight, residual: residual ? (fourth ?? third) : undefined };
+}
+
 /**
- * Inputs [x, dy, weight?]. With g = dy · weight: dx = r · (g − mean g − x̂ · mean(g · x̂)), without mean g unless
- * `centered`; that is J·g with a symmetric J. r is computed again: to save it would cost more than the sum, which rides
- * along in the loop that reads x anyway.
+ * Inputs [x, dy, weight?, residual?]. With g = dy · weight: dx = r · (g − mean g − x̂ · mean(g · x̂)) + residual, without
+ * mean g unless `centered`; that is J·g with a symmetric J. r is computed again: to save it would cost more than the sum,
+ * which rides along in the loop that reads x anyway.
  */
-function normalizationGradient(name: string, centered: boolean): Op<NormAttrs> {
-  const op: Op<NormAttrs> = {
+export function normalizationGradient(name: string, centered: boolean): Op<NormGradientAttrs> {
+  const op: Op<NormGradientAttrs> = {
     name: `${name}Gradient`,
     infer: ([x, dy]) => [{ shape: x.shape, dtype: dy.dtype }],
 
-    cpu([x, dy, weight], [dx], { eps }) {
+    cpu(inputs, [dx], attrs) {
+      const { x, dy, weight, residual } = named(inputs, attrs);
       const { rows, n } = rowsOf(x);
       const from = x.data;
       const dys = dy.data;
@@ -135,49 +131,24 @@ function normalizationGradient(name: string, centered: boolean): Op<NormAttrs> {
           squares += v * v;
           dot += dys[start + k] * gains[k] * v;
         }
-        const r = 1 / Math.sqrt(squares / n + eps);
+        const r = 1 / Math.sqrt(squares / n + attrs.eps);
         const slope = (r * r * dot) / n;
-        for (let k = 0; k < n; k++)
-          to[start + k] = r * (dys[start + k] * gains[k] - meanG - (from[start + k] - m) * slope);
+        for (let k = 0; k < n; k++) {
+          const own = r * (dys[start + k] * gains[k] - meanG - (from[start + k] - m) * slope);
+          to[start + k] = residual === undefined ? own : own + residual.data[start + k];
+        }
       }
     },
 
-    wgsl([x, dy, weight], [dx], { eps }) {
-      const { rows, n } = rowsOf(x);
-      const g = weight === undefined ? "dy_at(start + k)" : "dy_at(start + k) * weight_at(k)";
-      const bindings: Binding[] = [
-        { name: "x", view: x, access: "read" },
-        { name: "dy", view: dy, access: "read" },
-      ];
-      if (weight !== undefined) bindings.push({ name: "weight", view: weight, access: "read" });
-      bindings.push({ name: "dx", view: dx, access: "write" });
-      return [
-        {
-          key: "rows",
-          over: "group",
-          lanes: lanesFor(n),
-          count: n === 0 ? 0 : rows,
-          bindings,
-          params: [
-            ["n", "u32", n],
-            ["eps", "f32", eps],
-          ],
-          declare: () => foldFunctions("sum"),
-          main: () => `let start = group * P.n;
-  ${statistics(centered)}
-  var g_sum = 0.0f; var dot = 0.0f;
-  for (var k = lane; k < P.n; k += lanes) { let g = ${g}; g_sum += g; dot += g * ${value(centered)}; }
-  ${centered ? "let g_mean = fold_sum(lane, g_sum) / f32(P.n);" : ""}
-  let slope = r * r * fold_sum(lane, dot) / f32(P.n);
-  for (var k = lane; k < P.n; k += lanes) { dx_put(start + k, r * (${g}${centered ? " - g_mean" : ""} - ${value(centered)} * slope)); }`,
-        },
-      ];
+    wgsl(inputs, [dx], attrs, gpu) {
+      return [gradientKernel({ ...named(inputs, attrs), dx, centered, eps: attrs.eps }, gpu)];
     },
 
     // For the cotangent c: d(g) = J·c, since J is symmetric, and, as J = r · (I − x̂·x̂ᵀ/n) up to the centering,
     // d(x) = −r · (x̂ · mean(g · J·c) + J·(c · mean(g · x̂) + g · mean(c · x̂))).
-    gradient({ inputs: [x, dy, weight], dy: c, attrs, needs }) {
-      const j = (v: Tensor): Tensor => apply(op, [x, v], attrs)[0];
+    gradient({ inputs, dy: c, attrs, needs }) {
+      const { x, dy, weight } = named(inputs, attrs);
+      const j = (v: Tensor): Tensor => apply(op, [x, v], { ...attrs, residual: false })[0];
       const jc = j(c);
       const dg = (): Tensor => (weight === undefined ? jc : mul(jc, weight));
       const byX = (): Tensor => {
@@ -188,7 +159,13 @@ function normalizationGradient(name: string, centered: boolean): Op<NormAttrs> {
         const bent = j(add(mul(c, rowMean(mul(g, unit))), mul(g, rowMean(mul(c, unit)))));
         return neg(mul(r, add(mul(rowMean(mul(g, jc)), unit), bent)));
       };
-      return [needs[0] ? byX() : undefined, needs[1] ? dg() : undefined, needs[2] ? mul(jc, dy) : undefined];
+      const byWeight = weight === undefined ? [] : [needs[2] ? mul(jc, dy) : undefined];
+      return [
+        needs[0] ? byX() : undefined,
+        needs[1] ? dg() : undefined,
+        ...byWeight,
+        attrs.residual ? c : undefined,
+      ];
     },
     flops: ([x]) => 9 * sizeOf(x.shape),
   };
@@ -212,22 +189,4 @@ function rowMean(x: Tensor): Tensor {
 /** The affine values in float64, or `value` for each where there are none. */
 function doubles(array: CpuArray | undefined, n: number, fill: number): Float64Array {
   return array === undefined ? new Float64Array(n).fill(fill) : Float64Array.from(array.data);
-}
-
-/** WGSL that leaves the row's m (if centered) and r. The mean goes first: a second pass over a row is cheap, cancellation is not. */
-function statistics(centered: boolean): string {
-  return `${
-    centered
-      ? `var x_sum = 0.0f;
-  for (var k = lane; k < P.n; k += lanes) { x_sum += x_at(start + k); }
-  let m = fold_sum(lane, x_sum) / f32(P.n);`
-      : ""
-  }
-  var squares = 0.0f;
-  for (var k = lane; k < P.n; k += lanes) { let v = ${value(centered)}; squares += v * v; }
-  let r = inverseSqrt(fold_sum(lane, squares) / f32(P.n) + P.eps);`;
-}
-
-function value(centered: boolean): string {
-  return centered ? "(x_at(start + k) - m)" : "x_at(start + k)";
 }

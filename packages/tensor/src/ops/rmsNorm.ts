@@ -1,8 +1,9 @@
 import type { Tensor } from "../tensor.ts";
-import { normalization } from "./normalize.ts";
+import { normalization, normalizationGradient } from "./normalize.ts";
 import { apply } from "./op.ts";
 
-const rmsNormOp = normalization("rmsNorm", false);
+export const rmsNormGradientOp = normalizationGradient("rmsNorm", false);
+export const rmsNormOp = normalization("rmsNorm", false, rmsNormGradientOp);
 
 /**
  * Root-mean-square normalisation over the last axis: `y = x / √(mean(x²) + eps) · weight`.

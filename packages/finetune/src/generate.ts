@@ -1,5 +1,15 @@
 import { KvCache, type LlamaForCausalLM } from "@graft/nn";
-import { fromArray, noGrad, reshape, scope, slice, type Tensor } from "@graft/tensor";
+import {
+  type Compiled,
+  compile,
+  type Device,
+  fromArray,
+  indexSelect,
+  noGrad,
+  reshape,
+  scope,
+  type Tensor,
+} from "@graft/tensor";
 import type { Sampler } from "./sampling.ts";
 
 export interface GenerateOptions {
@@ -19,8 +29,11 @@ export interface Generated {
   readonly finish: "length" | "stop";
 }
 
-/** Prompt tokens that go through the model at once, so that attention scores of a long prompt stay small. */
-const PREFILL = 256;
+/**
+ * Tokens that go through the model at once: a prompt is cut into such pieces, the last of them filled up, so that a few compiled
+ * steps serve every length.
+ */
+const PIECES = [256, 64, 16, 1] as const;
 
 /**
  * Continues a prompt, token by token with a cache of keys and values.
@@ -31,47 +44,75 @@ export async function generate(
   promptIds: readonly number[],
   { maxNewTokens, sampler, eosTokenIds, onToken }: GenerateOptions,
 ): Promise<Generated> {
-  using cache = new KvCache();
+  using decoder = new Decoder(model, promptIds.length + maxNewTokens);
   const tokens: number[] = [];
-  let logits = await prefill(model, promptIds, cache);
+  let logits = await decoder.read(promptIds);
   for (;;) {
     const next = sampler(logits);
     if (eosTokenIds.includes(next)) return { tokens, finish: "stop" };
     tokens.push(next);
     onToken?.(next);
     if (tokens.length >= maxNewTokens) return { tokens, finish: "length" };
-    logits = await nextLogits(model, [next], cache);
+    logits = await decoder.read([next]);
   }
 }
 
-async function prefill(
-  model: LlamaForCausalLM,
-  ids: readonly number[],
-  cache: KvCache,
-): Promise<Float32Array> {
-  const last = Math.floor((ids.length - 1) / PREFILL) * PREFILL;
-  for (let at = 0; at < last; at += PREFILL) {
-    noGrad(() => scope(() => void model.hidden(idsTensor(model, ids.slice(at, at + PREFILL)), { cache })));
+/** A text that a model reads piece by piece, each length of piece through a step that was compiled once. */
+export class Decoder implements Disposable {
+  readonly #device: Device;
+  readonly #cache: KvCache;
+  readonly #step: Compiled<[Tensor, Tensor], Tensor>;
+
+  /** @param capacity - tokens of the longest text */
+  constructor(model: LlamaForCausalLM, capacity: number) {
+    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = model.config;
+    this.#device = model.model.norm.weight.device;
+    // Room for the padding of a last piece.
+    this.#cache = new KvCache({ capacity: capacity + PIECES[0] });
+    this.#cache.reserve(this.#device, { layers, kvHeads, headDim });
+    this.#step = compile((ids: Tensor, row: Tensor) =>
+      noGrad(() =>
+        scope(() => {
+          const hidden = model.hidden(ids, { cache: this.#cache });
+          const [, length, width] = hidden.shape;
+          return model.lm_head.forward(indexSelect(reshape(hidden, [length, width]), 0, row));
+        }),
+      ),
+    );
   }
-  return nextLogits(model, ids.slice(last), cache);
-}
 
-/** The scores `[vocab]` of the token after `ids`, which extend the cache. */
-async function nextLogits(
-  model: LlamaForCausalLM,
-  ids: readonly number[],
-  cache: KvCache,
-): Promise<Float32Array> {
-  using logits = noGrad(() =>
-    scope(() => {
-      const hidden = model.hidden(idsTensor(model, ids), { cache });
-      const [, length, width] = hidden.shape;
-      return model.lm_head.forward(reshape(slice(hidden, 1, length - 1, length), [1, width]));
-    }),
-  );
-  return Float32Array.from(await logits.toArray());
-}
+  /** Goes on with `ids`; the scores `[vocab]` of the token that comes after them. */
+  async read(ids: readonly number[]): Promise<Float32Array> {
+    let logits: Tensor | undefined;
+    for (let at = 0; at < ids.length; ) {
+      const rest = ids.length - at;
+      // The largest piece that is filled, else the smallest that holds the rest.
+      const piece = PIECES.find((size) => size <= rest && size > 1) ?? (rest === 1 ? 1 : PIECES[2]);
+      const given = Math.min(piece, rest);
+      logits?.dispose();
+      logits = this.#run(ids.slice(at, at + given), piece);
+      at += given;
+    }
+    if (logits === undefined) throw new RangeError("generate: the prompt must have at least one token.");
+    const scores = Float32Array.from(await logits.toArray());
+    logits.dispose();
+    return scores;
+  }
 
-function idsTensor(model: LlamaForCausalLM, ids: readonly number[]): Tensor {
-  return fromArray(model.model.norm.weight.device, ids, [1, ids.length], { dtype: "i32" });
+  #run(ids: readonly number[], piece: number): Tensor {
+    const { length } = this.#cache;
+    const padded = [...ids, ...Array<number>(piece - ids.length).fill(0)];
+    const ints = (values: readonly number[], shape: readonly number[]): Tensor =>
+      fromArray(this.#device, values, shape, { dtype: "i32" });
+    const inputs = [ints(padded, [1, piece]), ints([ids.length - 1], [1])] as const;
+    const logits = this.#step(...inputs);
+    for (const input of inputs) input.dispose();
+    this.#cache.rewind(length + ids.length);
+    return logits;
+  }
+
+  [Symbol.dispose](): void {
+    this.#step.dispose();
+    this.#cache[Symbol.dispose]();
+  }
 }

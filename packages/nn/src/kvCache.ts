@@ -98,6 +98,19 @@ export class KvCache implements Disposable {
     });
   }
 
+  /**
+   * Forgets the positions from `length` on: what padding put there, or a text that is taken back. The room stays.
+   * For use between steps, not inside of a compiled one.
+   */
+  rewind(length: number): void {
+    if (!(Number.isInteger(length) && length >= 0 && length <= this.#length))
+      throw new ValueError(
+        "KvCache",
+        `length must be a whole number up to the ${this.#length} positions that are held, got ${length}.`,
+      );
+    this.#length = length;
+  }
+
   /** The buffers of a layer: those that it has, or larger ones with the same values. */
   #roomFor(layer: number, needed: number, { device }: Tensor, [batch, ...head]: readonly number[]): Layer {
     const held = this.#layers[layer];

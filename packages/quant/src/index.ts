@@ -38,6 +38,8 @@ export {
   quantizeFiles,
 } from "./files/quantizeFile.ts";
 export type { GgufPacked } from "./ggufBlocks.ts";
+export { type PrepareOptions, type PrepareReport, prepareForKbitTraining } from "./kbit.ts";
+export { int8Activations, outlierThreshold } from "./llmInt8.ts";
 export { type OwnedMatrix, ownedMatrix, readMatrix } from "./matrix.ts";
 export { type NibbleOrder, packNibbles, unpackNibbles } from "./pack.ts";
 export { type QuantizeOptions, quantize } from "./quantize.ts";

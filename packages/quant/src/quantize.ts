@@ -1,6 +1,6 @@
 import type { PackedLayout, Shape } from "@graft/tensor";
 import { schemeNamed } from "./dequantize.ts";
-import type { Packed, SchemeOptions } from "./scheme.ts";
+import { type Packed, resolveOptions, type SchemeOptions } from "./scheme.ts";
 
 /** What `quantize` and `quantizeModel` may be told of a scheme; each takes those it knows. */
 export interface QuantizeOptions {
@@ -19,7 +19,8 @@ export interface QuantizeOptions {
  * @throws ValueError for an unknown scheme or option, and for values that are not finite
  */
 export function quantize(values: Float32Array, shape: Shape, options: QuantizeOptions): Packed {
-  return schemeNamed(options.scheme).quantize(values, shape, schemeOptions(options));
+  const scheme = schemeNamed(options.scheme);
+  return scheme.quantize(values, shape, resolveOptions(scheme, schemeOptions(options)));
 }
 
 /** The options under the names of the scheme; what it does not know is refused there. */

@@ -1,6 +1,7 @@
 import { Embedding, isLinearLike, Linear, type LinearLike, type Module, Parameter } from "@graft/nn";
 import { cast, noGrad, scope, ValueError } from "@graft/tensor";
 import { schemeNamed } from "./dequantize.ts";
+import { replaceParameter } from "./kbit.ts";
 import { matrixBytes, ownedMatrix } from "./matrix.ts";
 import { type QuantizeOptions, quantize } from "./quantize.ts";
 import { QuantizedEmbedding } from "./quantizedEmbedding.ts";
@@ -15,6 +16,8 @@ export interface QuantizeModelOptions extends QuantizeOptions {
    * `llm_int8_skip_modules`. Default `["lm_head"]`.
    */
   readonly exclude?: readonly string[];
+  /** Of int8: LLM.int8()'s size of outliers, as of `QuantizedLinear`. Default: activations are multiplied as they are. */
+  readonly threshold?: number;
   /** Default "keep". */
   readonly embedding?: EmbeddingStorage;
   /** Called after each layer. */
@@ -101,7 +104,7 @@ async function packLayer(
   model: Module,
   path: string,
   layer: LinearLike,
-  options: QuantizeOptions,
+  options: QuantizeModelOptions,
 ): Promise<QuantizedLayer> {
   const { outFeatures, inFeatures } = layer;
   const bias: unknown = Reflect.get(layer, "bias");
@@ -114,6 +117,7 @@ async function packLayer(
   const made = QuantizedLinear.fromPacked(packed, {
     device,
     bias: bias instanceof Parameter ? bias : undefined,
+    threshold: options.threshold,
   });
   model.replace(path, made.train(layer.training));
   return { path, scheme: options.scheme, bytesBefore, bytesAfter: matrixBytes(made.weight) };
@@ -149,15 +153,9 @@ async function packEmbedding(
   const matrix = ownedMatrix(packed, device);
   for (const [head, layer] of linearLayers(model))
     if (layer instanceof Linear && layer.weight === old)
-      model.replace(head, new QuantizedLinear(matrix, layer.bias).train(layer.training));
+      model.replace(head, new QuantizedLinear(matrix, { bias: layer.bias }).train(layer.training));
   model.replace(path, new QuantizedEmbedding(matrix).train(table.training));
   return { path, scheme: storage, bytesBefore, bytesAfter: matrixBytes(matrix) };
-}
-
-/** Puts `made` wherever a module of the model has `old`. */
-function replaceParameter(model: Module, old: Parameter, made: Parameter): void {
-  for (const [, module] of model.namedModules())
-    for (const [name, value] of Object.entries(module)) if (value === old) Reflect.set(module, name, made);
 }
 
 /** Names the layer in what its scheme refuses. */

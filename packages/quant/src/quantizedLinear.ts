@@ -1,5 +1,15 @@
 import { Linear, type LinearLike, Module, Parameter } from "@graft/nn";
-import { add, type Device, noGrad, packedMatmul, scope, type Tensor, unpackWeight } from "@graft/tensor";
+import {
+  add,
+  type Device,
+  noGrad,
+  packedMatmul,
+  scope,
+  type Tensor,
+  unpackWeight,
+  ValueError,
+} from "@graft/tensor";
+import { int8Activations } from "./llmInt8.ts";
 import { adopt, type OwnedMatrix, ownedMatrix, readMatrix } from "./matrix.ts";
 import { quantizeLike } from "./quantize.ts";
 import type { Packed } from "./scheme.ts";
@@ -8,6 +18,11 @@ export interface QuantizedLinearOptions {
   readonly device: Device;
   /** `[outFeatures]`, taken over. Default: none. */
   readonly bias?: Parameter;
+  /**
+   * Only of int8: rounds activations to 8 bits too, but for features in which one reaches this size, as LLM.int8() does at
+   * inference (transformers' threshold is 6). Default: activations are multiplied as they are.
+   */
+  readonly threshold?: number;
 }
 
 /**
@@ -21,11 +36,19 @@ export class QuantizedLinear extends Module implements LinearLike {
   readonly outFeatures: number;
   /** `[outFeatures]` */
   bias: Parameter | undefined;
+  /** The size of activations that stay unrounded; undefined where none is rounded. */
+  readonly threshold: number | undefined;
   readonly #weight: OwnedMatrix;
 
   /** Takes over the matrix, which another layer may share (a tied head). */
-  constructor(weight: OwnedMatrix, bias?: Parameter) {
+  constructor(weight: OwnedMatrix, { bias, threshold }: Omit<QuantizedLinearOptions, "device"> = {}) {
     super();
+    if (threshold !== undefined && (weight.layout.format.name !== "int8" || !(threshold > 0)))
+      throw new ValueError(
+        "QuantizedLinear",
+        `threshold must be a positive number for an int8 weight, got ${threshold} for ${weight.layout.format.name}.`,
+      );
+    this.threshold = threshold;
     [this.outFeatures, this.inFeatures] = weight.layout.shape;
     this.#weight = weight;
     this.bias = bias;
@@ -33,8 +56,8 @@ export class QuantizedLinear extends Module implements LinearLike {
   }
 
   /** @param packed - `[outFeatures, inFeatures]` of any scheme, or GGUF blocks; kept bit for bit */
-  static fromPacked(packed: Packed, { device, bias }: QuantizedLinearOptions): QuantizedLinear {
-    return new QuantizedLinear(ownedMatrix(packed, device), bias);
+  static fromPacked(packed: Packed, { device, ...options }: QuantizedLinearOptions): QuantizedLinear {
+    return new QuantizedLinear(ownedMatrix(packed, device), options);
   }
 
   /** The name of the scheme. */
@@ -49,9 +72,11 @@ export class QuantizedLinear extends Module implements LinearLike {
 
   /** @param x - `[..., inFeatures]`; returns `[..., outFeatures]` */
   forward(x: Tensor): Tensor {
-    const { bias } = this;
-    if (bias === undefined) return packedMatmul(x, this.#weight);
-    return scope(() => add(packedMatmul(x, this.#weight), bias));
+    const { bias, threshold } = this;
+    return scope(() => {
+      const y = packedMatmul(threshold === undefined ? x : int8Activations(x, threshold), this.#weight);
+      return bias === undefined ? y : add(y, bias);
+    });
   }
 
   /** W as f32, `[outFeatures, inFeatures]`: eight times the memory of four bits while it lives. */
@@ -76,6 +101,10 @@ export class QuantizedLinear extends Module implements LinearLike {
   /** A layer with this bias and `weight` packed in the same way, which moves its values by up to the scheme's bound. */
   async requantized(weight: Tensor): Promise<QuantizedLinear> {
     const packed = quantizeLike(this.#weight.layout, Float32Array.from(await weight.toArray()));
-    return QuantizedLinear.fromPacked(packed, { device: weight.device, bias: this.bias });
+    return QuantizedLinear.fromPacked(packed, {
+      device: weight.device,
+      bias: this.bias,
+      threshold: this.threshold,
+    });
   }
 }

@@ -32,9 +32,9 @@ export function blockFormat(format: WeightFormat, reader: (name: string) => stri
 
     wgsl: (b) => ({
       declare: `fn ${b}_word(h: u32) -> u32 {
-  let w = ${b}_blocks_at(h >> 1u);
-  if ((h & 1u) == 0u) { return w; }
-  return (w >> 16u) | (${b}_blocks_at((h >> 1u) + 1u) << 16u);
+  let low = ${b}_blocks_at(h >> 1u);
+  let high = ${b}_blocks_at((h + 1u) >> 1u);
+  return select(low, (low >> 16u) | (high << 16u), (h & 1u) == 1u);
 }
 fn ${b}_half(h: u32) -> f32 { return unpack2x16float(${b}_blocks_at(h >> 1u) >> ((h & 1u) << 4u)).x; }
 ${reader(b)}

@@ -36,7 +36,7 @@ ${conversions[out.dtype](x.dtype)}`,
           half
             ? `var high = 0u;
   if (2u * i + 1u < P.size) { high = convert(load(2u * i + 1u)); }
-  y_buf[i] = convert(load(2u * i)) | (high << 16u);`
+  y_put_word(i, convert(load(2u * i)) | (high << 16u));`
             : "y_put(i, convert(load(i)));",
       },
     ];

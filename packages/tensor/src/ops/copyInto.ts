@@ -121,10 +121,10 @@ const fillIntoOp: Op<{ value: number }> = {
 /** Writes one word of a half-type target of which only the values of the target may change. */
 function writeWords(bits: (i: string) => string): string {
   return `let odd = P.y_off & 1u; let low = 2u * i - odd;
-  var word = y_buf[(P.y_off >> 1u) + i];
+  var word = y_word((P.y_off >> 1u) + i);
   if (2u * i >= odd && low < P.size) { word = (word & 0xffff0000u) | ${bits("low")}; }
   if (low + 1u < P.size) { word = (word & 0xffffu) | (${bits("low + 1u")} << 16u); }
-  y_buf[(P.y_off >> 1u) + i] = word;`;
+  y_put_word((P.y_off >> 1u) + i, word);`;
 }
 
 /** No kernel may read and write one buffer through two bindings. */

@@ -42,7 +42,7 @@ export function denseKernel(
       half
         ? `var high = 0u;
   if (2u * i + 1u < P.size) { high = value(2u * i + 1u); }
-  y_buf[i] = value(2u * i) | (high << 16u);`
+  y_put_word(i, value(2u * i) | (high << 16u));`
         : "y_put(i, value(i));",
   };
 }

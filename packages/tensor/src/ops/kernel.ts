@@ -31,9 +31,9 @@ export type Param = readonly [name: string, type: "u32" | "i32" | "f32", value: 
 /**
  * One dispatch. The device declares the bindings and, for each binding `x`,
  * `x_at(i)` (reads value i, widened to f32 from f16 and bf16; bool as WGSL's bool) and `x_put(i, value)` for what may be
- * written, with the view's offset added, and `P`, the params. Written f16 and bf16 are `x_word(w, low, high)`, where the
- * word w holds values 2w and 2w + 1 and must start at offset 0. `x_buf` is the array itself. A binding as vec4 has
- * `x_at4(i)` and `x_put4(i, value)` instead, where i counts vec4s.
+ * written, with the view's offset added, and `P`, the params. Written f16 and bf16 are whole words instead,
+ * `x_word(w)` and `x_put_word(w, bits)`, where word w holds values 2w and 2w + 1 of the buffer, whatever the offset. A binding as vec4 has
+ * `x_at4(i)` and `x_put4(i, value)` instead, where i counts vec4s. There is no other way to the buffer, since a large one is bound in parts.
  */
 export interface Kernel {
   /** Names the code: two kernels of an op with the same key, types of bindings and params have the same code. */

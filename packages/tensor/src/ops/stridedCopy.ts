@@ -93,7 +93,7 @@ export function copyKernel(x: View, out: View, from: Walk, to?: Walk): Kernel {
         ? `let low = x_bits(u32(locate(2u * i).x));
   var high = 0u;
   if (2u * i + 1u < P.size) { high = x_bits(u32(locate(2u * i + 1u).x)); }
-  y_buf[i] = low | (high << 16u);`
+  y_put_word(i, low | (high << 16u));`
         : `let at = locate(i);
   y_put(u32(${dense ? "i" : "at.y"}), x_at(u32(at.x)));`,
   };

@@ -1,7 +1,9 @@
 import { bytesPer } from "../../dtype.ts";
 import type { Kernel } from "../../ops/kernel.ts";
 import { sizeOf } from "../../shape.ts";
+import type { Prepared } from "./pipelines.ts";
 import { gridOf, paramWords, writeParams } from "./shader.ts";
+import type { Windows } from "./windows.ts";
 
 /** How a kernel gets its params: as immediates, or in a slot of a uniform buffer that is bound with a dynamic offset. */
 export type ParamMode = "immediate" | "uniform";
@@ -25,6 +27,7 @@ export class Dispatch {
   /** Of group 0, the kernel's bindings in their order. */
   readonly layout: GPUBindGroupLayout;
   readonly mode: ParamMode;
+  readonly windows: Windows | undefined;
   /** The params. In uniform mode they are to be copied to a slot; group 1 is then that uniform buffer. */
   readonly words: Uint32Array<ArrayBuffer>;
   readonly grid: readonly [x: number, y: number];
@@ -34,18 +37,13 @@ export class Dispatch {
   readonly bytes: number;
   readonly #floats: Float32Array;
 
-  constructor(
-    op: string,
-    kernel: Kernel,
-    pipeline: GPUComputePipeline,
-    layout: GPUBindGroupLayout,
-    mode: ParamMode,
-  ) {
+  constructor(op: string, kernel: Kernel, { pipeline, layout, mode, windows }: Prepared) {
     this.op = op;
     this.kernel = kernel;
     this.pipeline = pipeline;
     this.layout = layout;
     this.mode = mode;
+    this.windows = windows;
     this.words = new Uint32Array(paramWords(kernel));
     this.#floats = new Float32Array(this.words.buffer);
     this.grid = gridOf(kernel);

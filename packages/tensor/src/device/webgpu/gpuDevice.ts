@@ -16,6 +16,7 @@ import { gpuReplayer, LoweredKernel } from "./replay.ts";
 import { Staging } from "./staging.ts";
 import { Waiting } from "./waiting.ts";
 import { warmUp } from "./warm.ts";
+import { type BindingLimits, rangeIn, rangesOf } from "./windows.ts";
 
 export interface GpuOptions {
   /** Bytes that tensors may take. Default: no limit of ours. */
@@ -28,6 +29,11 @@ export interface GpuOptions {
   limits?: "adapter" | "default";
   /** Whether params may go with the dispatch instead of through a buffer. Default: where the device can. */
   immediates?: boolean;
+  /**
+   * Bytes of a buffer that a kernel sees through one binding; a longer tensor is bound in parts. Default, and at most, what the device
+   * can. Smaller for tests; a multiple of 256.
+   */
+  bindingBytes?: number;
   /**
    * When recorded work is submitted; reading submits too. Default in Node 128 dispatches or 256 MiB of bound tensors; in pages, which must
    * draw in between, 48 or 64 MiB.
@@ -60,6 +66,7 @@ export class GpuDevice implements Device {
   /** The raw device, for tools that check shaders. */
   readonly gpu: GPUDevice;
   readonly #pool: BufferPool;
+  readonly #limits: BindingLimits;
   readonly #pipelines: PipelineCache;
   readonly #commands: Commands;
   readonly #staging: Staging;
@@ -81,7 +88,12 @@ export class GpuDevice implements Device {
     this.#waiting = new Waiting(options.settle ?? ((promise) => promise));
     const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
     this.#pool = new BufferPool(gpu, this.counters, maxBytes, () => this.flush());
-    this.#pipelines = new PipelineCache(gpu, this.counters, options.immediates ?? false);
+    const { maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = gpu.limits;
+    this.#limits = {
+      bytes: Math.min(options.bindingBytes ?? Number.POSITIVE_INFINITY, maxStorageBufferBindingSize),
+      bindings: maxStorageBuffersPerShaderStage,
+    };
+    this.#pipelines = new PipelineCache(gpu, this.counters, options.immediates ?? false, this.#limits);
     const { uniformLayout } = this.#pipelines;
     this.#commands = new Commands(gpu, this.counters, options.flush ?? PAGE_FLUSH, uniformLayout);
     this.#staging = new Staging(gpu, this.counters);
@@ -224,8 +236,7 @@ export class GpuDevice implements Device {
 
   /** The pipeline, params and grid of a kernel. Throws where the device was lost. */
   prepare(op: string, kernel: Kernel): Dispatch {
-    const { pipeline, layout, mode } = this.#pipelines.get(op, kernel);
-    const dispatch = new Dispatch(op, kernel, pipeline, layout, mode);
+    const dispatch = new Dispatch(op, kernel, this.#pipelines.get(op, kernel));
     if (dispatch.words.byteLength > SLOT)
       throw internal(`${op} has ${dispatch.words.length} params, at most ${SLOT / 4} fit`);
     return dispatch;
@@ -233,13 +244,16 @@ export class GpuDevice implements Device {
 
   /** Group 0 of a dispatch: the whole buffers of its kernel's bindings, or of other storages in their order. */
   bindGroup(
-    { kernel, layout }: Dispatch,
+    { kernel, layout, windows }: Dispatch,
     storages: readonly Storage[] = kernel.bindings.map(({ view }) => view.storage),
   ): GPUBindGroup {
     this.counters.bindGroupsCreated++;
     return this.gpu.createBindGroup({
       layout,
-      entries: storages.map((storage, binding) => ({ binding, resource: { buffer: bufferOf(storage) } })),
+      entries: rangesOf(kernel, windows).map((range, binding) => ({
+        binding,
+        resource: rangeIn(bufferOf(storages[range.binding]), range, windows, this.#limits),
+      })),
     });
   }
 

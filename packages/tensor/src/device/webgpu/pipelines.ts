@@ -2,6 +2,7 @@ import type { Kernel } from "../../ops/kernel.ts";
 import type { Counters } from "../device.ts";
 import { modeOf, type ParamMode } from "./dispatch.ts";
 import { moduleText, paramWords, pipelineKey } from "./shader.ts";
+import { type BindingLimits, rangesOf, type Windows, windowsOf } from "./windows.ts";
 
 /** A pipeline with what is needed to bind to it. */
 export interface Prepared {
@@ -9,6 +10,8 @@ export interface Prepared {
   /** Of group 0. */
   readonly layout: GPUBindGroupLayout;
   readonly mode: ParamMode;
+  /** Where some tensors do not fit into one binding. */
+  readonly windows: Windows | undefined;
 }
 
 const COMPUTE = 4;
@@ -20,37 +23,41 @@ export class PipelineCache {
   readonly #gpu: GPUDevice;
   readonly #counters: Counters;
   readonly #immediates: boolean;
+  readonly #limits: BindingLimits;
   readonly #pipelines = new Map<string, Prepared>();
   readonly #making = new Map<string, Promise<void>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
-  constructor(gpu: GPUDevice, counters: Counters, immediates: boolean) {
+  constructor(gpu: GPUDevice, counters: Counters, immediates: boolean, limits: BindingLimits) {
     this.#gpu = gpu;
     this.#counters = counters;
     this.#immediates = immediates;
+    this.#limits = limits;
     this.uniformLayout = gpu.createBindGroupLayout({
       entries: [{ binding: 0, visibility: COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }],
     });
   }
 
   get(op: string, kernel: Kernel): Prepared {
-    const key = pipelineKey(op, kernel);
+    const windows = windowsOf(op, kernel, this.#limits);
+    const key = pipelineKey(op, kernel, windows);
     const known = this.#pipelines.get(key);
     if (known !== undefined) return known;
-    const { descriptor, ...rest } = this.#describe(op, kernel);
+    const { descriptor, ...rest } = this.#describe(op, kernel, windows);
     return this.#add(key, { ...rest, pipeline: this.#gpu.createComputePipeline(descriptor) });
   }
 
   /** Makes the pipeline in the background. True where it was not there yet. */
   async make(op: string, kernel: Kernel): Promise<boolean> {
-    const key = pipelineKey(op, kernel);
+    const windows = windowsOf(op, kernel, this.#limits);
+    const key = pipelineKey(op, kernel, windows);
     if (this.#pipelines.has(key)) return false;
     const running = this.#making.get(key);
     if (running !== undefined) {
       await running;
       return false;
     }
-    const { descriptor, ...rest } = this.#describe(op, kernel);
+    const { descriptor, ...rest } = this.#describe(op, kernel, windows);
     const making = this.#gpu.createComputePipelineAsync(descriptor).then((pipeline) => {
       // An op that ran meanwhile may have needed it at once.
       if (!this.#pipelines.has(key)) this.#add(key, { ...rest, pipeline });
@@ -70,8 +77,8 @@ export class PipelineCache {
     return entry;
   }
 
-  #describe(op: string, kernel: Kernel) {
-    const layout = this.#layoutOf(kernel);
+  #describe(op: string, kernel: Kernel, windows: Windows | undefined) {
+    const layout = this.#layoutOf(kernel, windows);
     const mode = modeOf(kernel, this.#immediates);
     const descriptor: GPUComputePipelineDescriptor = {
       label: op,
@@ -81,15 +88,17 @@ export class PipelineCache {
           : { bindGroupLayouts: [layout, this.uniformLayout] },
       ),
       compute: {
-        module: this.#gpu.createShaderModule({ label: op, code: moduleText(kernel, mode) }),
+        module: this.#gpu.createShaderModule({ label: op, code: moduleText(kernel, mode, windows) }),
         entryPoint: "main",
       },
     };
-    return { descriptor, layout, mode };
+    return { descriptor, layout, mode, windows };
   }
 
-  #layoutOf(kernel: Kernel): GPUBindGroupLayout {
-    const pattern = kernel.bindings.map(({ access }) => (access === "read" ? "r" : "w")).join("");
+  #layoutOf(kernel: Kernel, windows: Windows | undefined): GPUBindGroupLayout {
+    const pattern = rangesOf(kernel, windows)
+      .map(({ binding }) => (kernel.bindings[binding].access === "read" ? "r" : "w"))
+      .join("");
     const known = this.#layouts.get(pattern);
     if (known !== undefined) return known;
     const layout = this.#gpu.createBindGroupLayout({

@@ -24,12 +24,11 @@ export class BufferPool {
   /** A buffer of at least `bytes`. Its contents are unspecified. */
   take(bytes: number): GPUBuffer {
     const size = bucket(bytes);
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
-    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const most = this.#device.limits.maxBufferSize;
     if (size > most) {
       throw new OutOfMemoryError(
         "webgpu",
-        `one tensor of ${bytes} bytes does not fit, the device binds at most ${most}. Use a smaller batch, a shorter sequence or fewer bits.`,
+        `one tensor of ${bytes} bytes does not fit, a buffer of the device holds at most ${most}. Use a smaller batch, a shorter sequence or fewer bits.`,
       );
     }
     const waiting = this.#free.get(size);

@@ -1,6 +1,7 @@
 import { bytesPer, type DType, isHalf } from "../../dtype.ts";
 import type { Binding, Kernel } from "../../ops/kernel.ts";
 import type { ParamMode } from "./dispatch.ts";
+import type { Windows } from "./windows.ts";
 
 /** Invocations of a workgroup where a kernel names none. */
 const LANES = 64;
@@ -28,16 +29,16 @@ export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32A
 }
 
 /** What makes two kernels share a pipeline: their code and the types that the device writes around it. */
-export function pipelineKey(op: string, kernel: Kernel): string {
+export function pipelineKey(op: string, kernel: Kernel, windows?: Windows): string {
   const types = kernel.bindings
     .map(({ name, view, access, as = "" }) => `${name}:${view.dtype}${access[0]}${as}`)
     .join();
   const params = (kernel.params ?? []).map(([name, type]) => name + type[0]).join();
-  return `${op}|${kernel.key}|${kernel.over}${kernel.lanes ?? LANES}|${types}|${params}`;
+  return `${op}|${kernel.key}|${kernel.over}${kernel.lanes ?? LANES}|${types}|${params}${windows === undefined ? "" : `|${windows.counts.join()}`}`;
 }
 
 /** The whole WGSL module of a kernel: params, bindings and their accessors, then the kernel's own text. */
-export function moduleText(kernel: Kernel, mode: ParamMode): string {
+export function moduleText(kernel: Kernel, mode: ParamMode, windows?: Windows): string {
   const lanes = kernel.lanes ?? LANES;
   const own = kernel.params ?? [];
   const fields = [
@@ -48,7 +49,7 @@ export function moduleText(kernel: Kernel, mode: ParamMode): string {
   const immediate = mode === "immediate";
   return `${kernel.subgroups ? "enable subgroups;\n" : ""}${immediate ? "requires immediate_address_space;\n" : ""}struct Params { ${fields.join(", ")} }
 ${immediate ? "var<immediate>" : "@group(1) @binding(0) var<uniform>"} P: Params;
-${kernel.bindings.map(declareBinding).join("\n")}
+${declareBindings(kernel, windows)}
 const lanes = ${lanes}u;
 ${kernel.declare?.() ?? ""}
 @compute @workgroup_size(${lanes})
@@ -68,33 +69,94 @@ export function gridOf(kernel: Kernel): [number, number] {
   return [Math.ceil(groups / rows), rows];
 }
 
-function declareBinding({ name, view: { dtype }, access, as }: Binding, index: number): string {
-  if (as === "vec4") return declareVec4(name, dtype, access, index);
-  const stored = storedType(dtype);
-  const mode = access === "read" ? "read" : "read_write";
-  const lines = [`@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<${stored}>;`];
-  if (access !== "write" || !isHalf(dtype)) lines.push(reader(name, dtype));
-  if (access !== "read") lines.push(writer(name, dtype));
+function declareBindings({ bindings }: Kernel, windows: Windows | undefined): string {
+  const lines: string[] = [];
+  let next = 0;
+  bindings.forEach((binding, k) => {
+    const array = new ArrayText(binding, next, windows?.counts[k] ?? 1, windows?.bytes ?? 0);
+    next += array.windows;
+    lines.push(
+      array.declaration(),
+      binding.as === "vec4" ? vec4Access(binding, array) : scalarAccess(binding, array),
+    );
+  });
   return lines.join("\n");
 }
 
-function declareVec4(name: string, dtype: DType, access: Binding["access"], index: number): string {
-  const mode = access === "read" ? "read" : "read_write";
-  const stored = storedType(dtype);
-  const at = `${name}_buf[i + P.${name}_off]`;
+/** The array of a binding: one buffer, or several windows that look like one. */
+class ArrayText {
+  readonly windows: number;
+  readonly #binding: Binding;
+  readonly #first: number;
+  /** Items of a window. */
+  readonly #items: number;
+  readonly #stored: string;
+
+  constructor(binding: Binding, first: number, windows: number, bytes: number) {
+    const { dtype } = binding.view;
+    const wide = binding.as === "vec4";
+    this.windows = windows;
+    this.#binding = binding;
+    this.#first = first;
+    this.#items = bytes / (wide ? 4 * bytesPer(dtype) : 4);
+    const scalar = storedType(dtype);
+    this.#stored = wide ? (isHalf(dtype) ? "vec2u" : `vec4<${scalar}>`) : scalar;
+  }
+
+  /** Item `j` as it is stored. */
+  load(j: string): string {
+    const { name } = this.#binding;
+    return this.windows === 1 ? `${name}_buf[${j}]` : `${name}_load(${j})`;
+  }
+
+  store(j: string, value: string): string {
+    const { name } = this.#binding;
+    return this.windows === 1 ? `${name}_buf[${j}] = ${value}` : `${name}_store(${j}, ${value})`;
+  }
+
+  declaration(): string {
+    const { name, access: mode } = this.#binding;
+    const storage = mode === "read" ? "read" : "read_write";
+    const declare = (suffix: string, k: number): string =>
+      `@group(0) @binding(${this.#first + k}) var<storage, ${storage}> ${name}_buf${suffix}: array<${this.#stored}>;`;
+    if (this.windows === 1) return declare("", 0);
+    const last = this.windows - 1;
+    const each = (body: (buffer: string, at: string) => string): string =>
+      Array.from({ length: this.windows }, (_, k) => {
+        const inside = k === last ? "" : `if (j < ${(k + 1) * this.#items}u) `;
+        return `  ${inside}{ ${body(`${name}_buf${k}`, k === 0 ? "j" : `j - ${k * this.#items}u`)} }`;
+      }).join(" else\n");
+    const lines = Array.from({ length: this.windows }, (_, k) => declare(`${k}`, k));
+    lines.push(
+      `fn ${name}_load(j: u32) -> ${this.#stored} {\n  var v: ${this.#stored};\n${each((buffer, at) => `v = ${buffer}[${at}];`)}\n  return v;\n}`,
+    );
+    if (mode !== "read")
+      lines.push(
+        `fn ${name}_store(j: u32, v: ${this.#stored}) {\n${each((buffer, at) => `${buffer}[${at}] = v;`)}\n}`,
+      );
+    return lines.join("\n");
+  }
+}
+
+function scalarAccess({ name, view: { dtype }, access: mode }: Binding, array: ArrayText): string {
+  const lines: string[] = [];
+  if (mode !== "write" || !isHalf(dtype)) lines.push(reader(name, dtype, array));
+  if (mode !== "read") lines.push(writer(name, dtype, array));
+  return lines.join("\n");
+}
+
+function vec4Access({ name, view: { dtype }, access: mode }: Binding, array: ArrayText): string {
+  const at = `i + P.${name}_off`;
   if (isHalf(dtype)) {
     const wide =
       dtype === "f16"
         ? "vec4f(unpack2x16float(w.x), unpack2x16float(w.y))"
         : "bitcast<vec4f>(vec4u(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u))";
-    return `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec2u>;
-fn ${name}_at4(i: u32) -> vec4f { let w = ${at}; return ${wide}; }`;
+    return `fn ${name}_at4(i: u32) -> vec4f { let w = ${array.load(at)}; return ${wide}; }`;
   }
-  const lines = [
-    `@group(0) @binding(${index}) var<storage, ${mode}> ${name}_buf: array<vec4<${stored}>>;`,
-    `fn ${name}_at4(i: u32) -> vec4<${stored}> { return ${at}; }`,
-  ];
-  if (access !== "read") lines.push(`fn ${name}_put4(i: u32, v: vec4<${stored}>) { ${at} = v; }`);
+  const type = `vec4<${storedType(dtype)}>`;
+  const lines = [`fn ${name}_at4(i: u32) -> ${type} { return ${array.load(at)}; }`];
+  if (mode !== "read") lines.push(`fn ${name}_put4(i: u32, v: ${type}) { ${array.store(at, "v")}; }`);
   return lines.join("\n");
 }
 
@@ -102,11 +164,11 @@ function storedType(dtype: DType): string {
   return bytesPer(dtype) === 4 && dtype !== "bool" ? dtype : "u32";
 }
 
-function reader(name: string, dtype: DType): string {
-  const at = `${name}_buf[i + P.${name}_off]`;
+function reader(name: string, dtype: DType, array: ArrayText): string {
+  const at = array.load(`i + P.${name}_off`);
   if (dtype === "bool") return `fn ${name}_at(i: u32) -> bool { return ${at} != 0u; }`;
   if (!isHalf(dtype)) return `fn ${name}_at(i: u32) -> ${dtype} { return ${at}; }`;
-  const word = `let j = i + P.${name}_off; let w = ${name}_buf[j >> 1u]; let high = (j & 1u) == 1u;`;
+  const word = `let j = i + P.${name}_off; let w = ${array.load("j >> 1u")}; let high = (j & 1u) == 1u;`;
   const value =
     dtype === "f16"
       ? "let v = unpack2x16float(w); return select(v.x, v.y, high);"
@@ -115,9 +177,10 @@ function reader(name: string, dtype: DType): string {
 fn ${name}_bits(i: u32) -> u32 { ${word} return select(w & 0xffffu, w >> 16u, high); }`;
 }
 
-function writer(name: string, dtype: DType): string {
-  if (dtype === "bool")
-    return `fn ${name}_put(i: u32, v: bool) { ${name}_buf[i + P.${name}_off] = select(0u, 1u, v); }`;
-  if (!isHalf(dtype)) return `fn ${name}_put(i: u32, v: ${dtype}) { ${name}_buf[i + P.${name}_off] = v; }`;
-  return "";
+function writer(name: string, dtype: DType, array: ArrayText): string {
+  const at = `i + P.${name}_off`;
+  if (dtype === "bool") return `fn ${name}_put(i: u32, v: bool) { ${array.store(at, "select(0u, 1u, v)")}; }`;
+  if (!isHalf(dtype)) return `fn ${name}_put(i: u32, v: ${dtype}) { ${array.store(at, "v")}; }`;
+  return `fn ${name}_word(w: u32) -> u32 { return ${array.load("w")}; }
+fn ${name}_put_word(w: u32, bits: u32) { ${array.store("w", "bits")}; }`;
 }

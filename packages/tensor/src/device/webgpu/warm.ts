@@ -3,9 +3,7 @@ import type { GpuDevice } from "./gpuDevice.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { LoweredKernel } from "./replay.ts";
 import { paramWords } from "./shader.ts";
-
-/** The alignment of offsets that storage bindings may need, in bytes. */
-const RANGE = 256;
+import { ALIGNMENT, rangesOf } from "./windows.ts";
 
 /**
  * Makes the pipelines of the kernels of `list` in parallel, then runs each new one as a single workgroup with all params 0, in one submit.
@@ -24,10 +22,10 @@ export async function warmUp(
   );
   const fresh = made.filter((entry) => entry !== undefined);
   if (fresh.length === 0) return;
-  const most = Math.max(...fresh.map(({ kernel }) => kernel.bindings.length));
+  const most = Math.max(...fresh.map(({ kernel, windows }) => rangesOf(kernel, windows).length));
   // One buffer cannot be read and written by one dispatch. STORAGE; UNIFORM
-  const read = gpu.createBuffer({ size: RANGE, usage: 0x80 });
-  const written = gpu.createBuffer({ size: RANGE * most, usage: 0x80 });
+  const read = gpu.createBuffer({ size: ALIGNMENT, usage: 0x80 });
+  const written = gpu.createBuffer({ size: ALIGNMENT * most, usage: 0x80 });
   const slot = gpu.createBuffer({ size: SLOT, usage: 0x40 });
   const slotGroup = gpu.createBindGroup({
     layout: pipelines.uniformLayout,
@@ -38,10 +36,12 @@ export async function warmUp(
   for (const entry of fresh) {
     const group = gpu.createBindGroup({
       layout: entry.layout,
-      entries: entry.kernel.bindings.map(({ access }, binding) => ({
-        binding,
+      entries: rangesOf(entry.kernel, entry.windows).map(({ binding }, at) => ({
+        binding: at,
         resource:
-          access === "read" ? { buffer: read } : { buffer: written, offset: RANGE * binding, size: RANGE },
+          entry.kernel.bindings[binding].access === "read"
+            ? { buffer: read }
+            : { buffer: written, offset: ALIGNMENT * at, size: ALIGNMENT },
       })),
     });
     pass.setPipeline(entry.pipeline);

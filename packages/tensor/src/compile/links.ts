@@ -43,6 +43,25 @@ export class Links {
     return this.#readers.get(storage) ?? [];
   }
 
+  /**
+   * Whether run `to` can take over from run `from`, which made `value`: nobody else reads it, and what `from` reads is the
+   * same at the place of `to`.
+   */
+  isFeeding({ storage }: View, from: number, to: number): boolean {
+    return (
+      !this.isSeen(storage) &&
+      this.readersOf(storage).every((reader) => reader === to) &&
+      this.#runs[from].outputs.every(
+        (output) => output.storage === storage || this.isUnread(output.storage),
+      ) &&
+      this.#runs[from].inputs.every((input) => this.isStable(input, from, to))
+    );
+  }
+
+  isUnread(storage: Storage): boolean {
+    return !this.isSeen(storage) && this.readersOf(storage).length === 0;
+  }
+
   /** Whether a storage outlives the step or is none of its own, so that its values must be there. */
   isSeen(storage: Storage): boolean {
     return !(storage instanceof TracedStorage) || this.#leaving.has(storage);

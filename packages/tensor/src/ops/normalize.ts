@@ -16,6 +16,9 @@ export interface NormAttrs {
   readonly eps: number;
 }
 
+/** The ops that `normalizationGradient` made. */
+const gradientOps = new WeakSet<object>();
+
 /** Inputs are [x, weight, bias]: each later one may be missing from the end. */
 const names = ["x", "weight", "bias"];
 
@@ -169,8 +172,13 @@ export function normalizationGradient(name: string, centered: boolean): Op<NormG
     },
     flops: ([x]) => 9 * sizeOf(x.shape),
   };
+  gradientOps.add(op);
   return op;
 }
+
+/** Whether a run of `op` is the input gradient of a norm, and `attrs` its attributes. */
+export const isNormGradient = (op: object, attrs: unknown): attrs is NormGradientAttrs =>
+  gradientOps.has(op) && attrs !== null;
 
 /** Throws unless `part` has one value for each feature of `x`. */
 export function checkAffine(who: string, name: string, part: Meta, x: Meta): void {

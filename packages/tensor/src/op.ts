@@ -3,6 +3,13 @@ export { everyStep } from "./compile/live.ts";
 export type { Binding, GpuInfo, Kernel, Param } from "./ops/kernel.ts";
 export { matmulBy } from "./ops/matmul/matmul.ts";
 export { type MatmulAttrs, planMatmul } from "./ops/matmul/plan.ts";
+export {
+  type ProductMember,
+  type ProductsAttrs,
+  type ProductTerm,
+  productsBy,
+  productsOp,
+} from "./ops/matmul/products.ts";
 export type { Reader, Source, Stored } from "./ops/matmul/reader.ts";
 export { matmulKernel, type TileClass } from "./ops/matmul/tiles.ts";
 export {

@@ -51,6 +51,7 @@ export { logSumExp } from "./logSumExp.ts";
 export { lt } from "./lt.ts";
 export { maskedFill } from "./maskedFill.ts";
 export { matmul } from "./matmul/matmul.ts";
+export { type ProductSum, products } from "./matmul/products.ts";
 export { maximum } from "./maximum.ts";
 export { mean } from "./mean.ts";
 export { minimum } from "./minimum.ts";

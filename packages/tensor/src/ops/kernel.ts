@@ -11,6 +11,8 @@ export interface GpuInfo {
   readonly shaderF16: boolean;
   /** A buffer that lives until the op's last kernel. */
   scratch(dtype: DType, size: number): View;
+  /** A u32 buffer with these words, to be read only. The same words give the same place in the same buffer. */
+  constants(words: readonly number[]): View;
 }
 
 /** A tensor bound to a kernel under a name. `update` reads and writes. */

@@ -65,6 +65,15 @@ export class RaceDevice extends CpuDevice {
         );
         return { shape: [size], dtype, storage, offset: 0 };
       },
+      constants: (table) => {
+        const size = Math.ceil(table.length / 4) * 4;
+        const storage = this.allocate("u32", size);
+        scratches.push(storage);
+        const values = new Uint32Array(size);
+        values.set(table);
+        buffers.set(storage, values);
+        return { shape: [size], dtype: "u32", storage, offset: 0 };
+      },
     };
     for (const kernel of wgsl(inputs.map(dense), outputs.map(dense), attrs, info))
       this.#look(op.name, kernel, buffers);

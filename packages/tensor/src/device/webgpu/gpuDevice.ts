@@ -8,6 +8,7 @@ import { sizeOf } from "../../shape.ts";
 import type { Counters, Device, Lowered, MemoryInfo, Replayer, View } from "../device.ts";
 import type { Storage } from "../storage.ts";
 import { Commands, type FlushPolicy, type Watcher } from "./commands.ts";
+import { Constants } from "./constants.ts";
 import { Dispatch, SLOT } from "./dispatch.ts";
 import { bufferOf, GpuStorage, gpuStorage } from "./gpuStorage.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -97,6 +98,7 @@ export class GpuDevice implements Device {
     const { uniformLayout } = this.#pipelines;
     this.#commands = new Commands(gpu, this.counters, options.flush ?? PAGE_FLUSH, uniformLayout);
     this.#staging = new Staging(gpu, this.counters);
+    const constants = new Constants(gpu, (buffer) => new GpuStorage(this, buffer, buffer.size));
     const subgroups = gpu.features.has("subgroups");
     const { subgroupMinSize = 0, subgroupMaxSize = 0, isFallbackAdapter = false } = adapter ?? {};
     this.info = {
@@ -109,6 +111,7 @@ export class GpuDevice implements Device {
         this.#scratch.push(storage);
         return { shape: [size], dtype, storage, offset: 0 };
       },
+      constants: (words) => constants.get(words),
     };
     gpu.onuncapturederror = ({ error }) => {
       this.#failure ??= this.#typed(error);

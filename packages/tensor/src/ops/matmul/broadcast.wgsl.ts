@@ -1,6 +1,7 @@
 import type { Kernel } from "../kernel.ts";
 import type { Form, Frame } from "./frame.ts";
 import { loadOf, type Operand, range, startOf } from "./operand.ts";
+import { putRows } from "./putRows.ts";
 
 /**
  * For adapters that run a subgroup as the lanes of one vector on a CPU: there a load costs one scalar load for each lane and
@@ -49,17 +50,7 @@ export function broadcastKernel(frame: Frame, { rows, lanes: size }: Form): Kern
       .join("\n    ")}
   }`;
   })}
-  ${range(rows)
-    .map(
-      (r) =>
-        `if (row + ${r}u < m) { ${frame.put(
-          `row + ${r}u`,
-          first,
-          step,
-          range(4).map((j) => `y${r}_${j}`),
-        )} }`,
-    )
-    .join("\n  ")}`,
+  ${putRows(frame, rows, "row", first, step)}`,
   };
 }
 

@@ -23,11 +23,16 @@ export interface MatmulPlan {
   readonly bCol: number;
 }
 
-/** Checks the shapes and resolves transposition and batch broadcasting into strides. */
-export function planMatmul(a: Meta, b: Meta, { transposeA, transposeB }: MatmulAttrs): MatmulPlan {
+/** Checks the shapes, in the name of `who`, and resolves transposition and batch broadcasting into strides. */
+export function planMatmul(
+  a: Meta,
+  b: Meta,
+  { transposeA, transposeB }: MatmulAttrs,
+  who = "matmul",
+): MatmulPlan {
   if (a.shape.length < 2 || b.shape.length < 2) {
     throw new ShapeError(
-      "matmul",
+      who,
       `a and b must have at least two axes, got ${show(a.shape)} and ${show(b.shape)}.`,
     );
   }
@@ -43,7 +48,7 @@ export function planMatmul(a: Meta, b: Meta, { transposeA, transposeB }: MatmulA
         ? ` Did you mean ${transposeB ? "b without transposeB" : "transposeB"}?`
         : "";
     throw new ShapeError(
-      "matmul",
+      who,
       `inner sizes must agree, got a ${show(a.shape)}${transposeA ? " transposed" : ""} and b ${show(b.shape)}${transposeB ? " transposed" : ""} (${k} and ${kOfB}).${remedy}`,
     );
   }
@@ -51,10 +56,7 @@ export function planMatmul(a: Meta, b: Meta, { transposeA, transposeB }: MatmulA
   const batchB = b.shape.slice(0, -2);
   const batchShape = broadcastShapes([batchA, batchB]);
   if (batchShape === undefined) {
-    throw new ShapeError(
-      "matmul",
-      `batch axes must broadcast, got a ${show(a.shape)} and b ${show(b.shape)}.`,
-    );
+    throw new ShapeError(who, `batch axes must broadcast, got a ${show(a.shape)} and b ${show(b.shape)}.`);
   }
   const strides = [
     broadcastStrides(batchA, batchShape).map((stride) => stride * m * k),

@@ -1,6 +1,7 @@
 import type { Kernel } from "../kernel.ts";
 import type { Form, Frame } from "./frame.ts";
 import { type Along, loadOf, type Operand, range, startOf } from "./operand.ts";
+import { putRows } from "./putRows.ts";
 
 /** Steps of k that are staged at once. */
 const DEPTH = 16;
@@ -12,8 +13,6 @@ const DEPTH = 16;
 export function workgroupKernel(frame: Frame, form: Form): Kernel {
   const side = form.rows / 4;
   const { alongA, alongB } = frame;
-  const row = lineOf("a", alongA, side);
-  const step = alongB === "k" ? side : 1;
   return {
     key: `workgroup${side}${frame.key}`,
     over: "group",
@@ -60,17 +59,7 @@ export function workgroupKernel(frame: Frame, form: Form): Kernel {
     workgroupBarrier();
   }`;
   })}
-  ${range(4)
-    .map(
-      (r) =>
-        `{ let row = ${row(r)}; if (row < m) { ${frame.put(
-          "row",
-          lineOf("b", alongB, side)(0),
-          step,
-          range(4).map((c) => `y${r}_${c}`),
-        )} } }`,
-    )
-    .join("\n  ")}`,
+  ${putRows(frame, 4, lineOf("a", alongA, side)(0), lineOf("b", alongB, side)(0), alongB === "k" ? side : 1)}`,
   };
 }
 

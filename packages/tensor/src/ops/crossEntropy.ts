@@ -6,6 +6,7 @@ import { scope } from "../scope.ts";
 import { sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
+import { lossKernel, sumOfExponentials, targetOfRow } from "./crossEntropy.wgsl.ts";
 import { div } from "./div.ts";
 import { onesLike } from "./fill.ts";
 import type { Kernel } from "./kernel.ts";
@@ -13,7 +14,7 @@ import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
 import { apply, type Meta, type Op } from "./op.ts";
 import { inShape } from "./reshape.ts";
-import { checkRows, foldFunctions, lanesFor, rowsOf } from "./rows.ts";
+import { checkRows, rowFrame, rowsOf } from "./rows.ts";
 import { sum } from "./sum.ts";
 
 export interface LossAttrs {
@@ -58,44 +59,29 @@ export const crossEntropyOp: Op<LossAttrs> = {
     }
   },
 
-  wgsl: ([logits, targets], [loss, lse, counted], { ignoreIndex }) => {
-    const { rows, n } = rowsOf(logits);
+  wgsl: ([logits, targets], [loss, lse, counted], attrs, gpu) => {
+    const frame = rowFrame(rowsOf(logits).n, gpu, []);
+    const x = frame.bind("x", logits, "read");
     return [
       {
-        key: "rows",
-        over: "group",
-        lanes: lanesFor(n),
-        count: rows,
+        ...lossKernel(frame, logits, attrs),
         bindings: [
-          { name: "x", view: logits, access: "read" },
+          x,
           { name: "goal", view: targets, access: "read" },
           { name: "loss", view: loss, access: "write" },
           { name: "lse", view: lse, access: "write" },
           { name: "counted", view: counted, access: "write" },
         ],
-        params: [
-          ["n", "u32", n],
-          ["ignored", "i32", ignoreIndex],
-        ],
-        declare: () => `var<workgroup> shared_goal: i32;\n${foldFunctions("max", "sum")}`,
-        main: () => `let start = group * P.n;
-  if (lane == 0u) { shared_goal = i32(goal_at(group)); }
-  let label = workgroupUniformLoad(&shared_goal);
+        main: () => `${targetOfRow}
   if (label == P.ignored) {
     if (lane == 0u) { loss_put(group, 0.0f); lse_put(group, 0.0f); counted_put(group, 0.0f); }
     return;
   }
-  var top = -3.4e38f;
-  for (var k = lane; k < P.n; k += lanes) { top = max(top, x_at(start + k)); }
-  top = fold_max(lane, top);
-  var total = 0.0f;
-  for (var k = lane; k < P.n; k += lanes) { total += exp(x_at(start + k) - top); }
-  total = fold_sum(lane, total);
+  ${sumOfExponentials(frame, x)}
   if (lane == 0u) {
-    let logarithm = log(total);
-    let index = u32(clamp(label, 0, i32(P.n) - 1));
-    loss_put(group, logarithm + (top - x_at(start + index)));
-    lse_put(group, top + logarithm);
+    let goal = ${frame.load(x, frame.wide ? "start + index / 4u" : "start + index")}${frame.wide ? "[index % 4u]" : ""};
+    loss_put(group, log(total) + (most - goal));
+    lse_put(group, most + log(total));
     counted_put(group, 1.0f);
   }`,
       },

@@ -2,9 +2,10 @@ import { exponentials, plainExponentials } from "../device/cpu/wasm/exponentials
 import type { View } from "../device/device.ts";
 import { sizeOf } from "../shape.ts";
 import { type LossAttrs, targetOf } from "./crossEntropy.ts";
-import type { Binding, Kernel } from "./kernel.ts";
+import { lossKernel, sumOfExponentials, targetOfRow } from "./crossEntropy.wgsl.ts";
+import type { GpuInfo, Kernel } from "./kernel.ts";
 import type { Op } from "./op.ts";
-import { foldFunctions, lanesFor, rowsOf } from "./rows.ts";
+import { rowFrame, rowsOf } from "./rows.ts";
 
 /**
  * Inputs: logits [rows, classes] and targets [rows]. Output: the loss, [rows]. Each row of logits is replaced by its
@@ -40,85 +41,41 @@ export const crossEntropyInPlaceOp: Op<LossAttrs> = {
     }
   },
 
-  wgsl: ([logits, targets], [loss], { ignoreIndex }) => [kernelOf(logits, targets, loss, ignoreIndex)],
+  wgsl: ([logits, targets], [loss], attrs, gpu) => [kernelOf(logits, targets, loss, attrs, gpu)],
 
   gradient: "none: it changes its inputs in place",
   flops: ([logits]) => 6 * sizeOf(logits.shape),
 };
 
-/**
- * One workgroup a row, which it reads twice and writes once. A lane keeps the largest value that it has met and the sum of
- * exponentials below it, and scales that sum down when it meets a larger one, which soon becomes rare. Each value is
- * read and written by the same lane, so the row needs no barrier of its own.
- */
-function kernelOf(logits: View, targets: View, loss: View, ignoreIndex: number): Kernel {
-  const { rows, n } = rowsOf(logits);
-  const wide = n % 4 === 0 && logits.offset % 4 === 0;
-  const x: Binding = { name: "x", view: logits, access: "update", as: wide ? "vec4" : undefined };
-  const text = wide ? four : one;
+/** One workgroup a row, which it reads twice and writes once: each value by the same lane, so the row needs no barrier. */
+function kernelOf(logits: View, targets: View, loss: View, attrs: LossAttrs, gpu: GpuInfo): Kernel {
+  const { n } = rowsOf(logits);
+  const frame = rowFrame(n, gpu, [logits]);
+  const x = frame.bind("x", logits, "update");
+  const put = (value: string): string => frame.store(x, "start + k", value);
+  const pick = (value: string): string => (frame.wide ? `${value}[index % 4u]` : value);
   return {
-    key: wide ? "rows4" : "rows",
-    over: "group",
-    lanes: lanesFor(n),
-    count: rows,
+    ...lossKernel(frame, logits, attrs),
     bindings: [
       x,
       { name: "goal", view: targets, access: "read" },
       { name: "loss", view: loss, access: "write" },
     ],
-    params: [
-      ["n", "u32", n],
-      ["loads", "u32", wide ? n / 4 : n],
-      ["ignored", "i32", ignoreIndex],
-    ],
-    declare: () => `var<workgroup> shared_goal: i32;\n${foldFunctions("max", "sum")}`,
-    main: () => `let start = group * P.loads;
-  if (lane == 0u) { shared_goal = i32(goal_at(group)); }
-  let label = workgroupUniformLoad(&shared_goal);
+    main: () => `${targetOfRow}
   if (label == P.ignored) {
-    for (var k = lane; k < P.loads; k += lanes) { ${text.put("start + k", text.zero)} }
+    for (var k = lane; k < P.loads; k += lanes) { ${put(`${frame.type}()`)} }
     if (lane == 0u) { loss_put(group, 0.0f); }
     return;
   }
-  let index = u32(clamp(label, 0, i32(P.n) - 1));
-  var top = -3.4e38f;
-  var part = ${text.zero};
+  ${sumOfExponentials(frame, x)}
   for (var k = lane; k < P.loads; k += lanes) {
-    let v = ${text.at("start + k")};
-    let high = ${text.largest("v")};
-    if (high > top) { part *= exp(top - high); top = high; }
-    part += exp(v - top);
-  }
-  let largest = fold_max(lane, top);
-  let total = fold_sum(lane, ${text.total("part")} * exp(top - largest));
-  for (var k = lane; k < P.loads; k += lanes) {
-    let v = ${text.at("start + k")};
-    var share = exp(v - largest) / total;
-    if (k == ${text.load("index")}) {
-      loss_put(group, log(total) + (largest - ${text.pick("v")}));
-      ${text.pick("share")} -= 1.0f;
+    let v = ${frame.load(x, "start + k")};
+    var share = exp(v - most) / total;
+    if (k == ${frame.wide ? "index / 4u" : "index"}) {
+      loss_put(group, log(total) + (most - ${pick("v")}));
+      ${pick("share")} -= 1.0f;
     }
-    ${text.put("start + k", "share")}
+    ${put("share")}
   }`,
   };
 }
-
-const one = {
-  zero: "0.0f",
-  at: (k: string) => `x_at(${k})`,
-  put: (k: string, v: string) => `x_put(${k}, ${v});`,
-  largest: (v: string) => v,
-  total: (v: string) => v,
-  load: (index: string) => index,
-  pick: (v: string) => v,
-};
-
-const four: typeof one = {
-  zero: "vec4f()",
-  at: (k) => `x_at4(${k})`,
-  put: (k, v) => `x_put4(${k}, ${v});`,
-  largest: (v) => `max(max(${v}.x, ${v}.y), max(${v}.z, ${v}.w))`,
-  total: (v) => `(${v}.x + ${v}.y + (${v}.z + ${v}.w))`,
-  load: (index) => `${index} / 4u`,
-  pick: (v) => `${v}[index % 4u]`,
-};

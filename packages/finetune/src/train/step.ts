@@ -44,6 +44,8 @@ export class TrainingStep implements Disposable {
   readonly #lastGood: readonly Tensor[];
   /** Whether a step has failed, bool. */
   readonly #failed: Tensor;
+  /** Shapes of batches for which everything is built. */
+  readonly #warm = new Set<string>();
   readonly #whole: Compiled<[BatchTensors, Tensor], Tensor>;
   readonly #part: Compiled<[BatchTensors, Tensor], Tensor>;
   readonly #update: Compiled<[Tensor], Tensor>;
@@ -59,6 +61,19 @@ export class TrainingStep implements Disposable {
     this.#whole = compile((batch: BatchTensors, scale: Tensor) => this.#finish(part(batch, scale)));
     this.#part = compile(part);
     this.#update = compile((loss: Tensor) => this.#finish(loss));
+  }
+
+  /** Builds what steps of such batches need, all at once, before the first of them is queued. */
+  async warmUp({ batches, targets }: StepBatches): Promise<void> {
+    using _ = openScope();
+    const given = batches.filter((batch) => batch.targets > 0);
+    for (const batch of given) {
+      const { rows, length, targets: supervised } = padBatch(batch);
+      const shape = `${given.length > 1} ${rows} ${length} ${supervised.length}`;
+      if (this.#warm.has(shape)) continue;
+      this.#warm.add(shape);
+      await (given.length === 1 ? this.#whole : this.#part).warmUp(this.#tensorsOf(batch), 1 / targets);
+    }
   }
 
   /** Queues a step and returns its figures when they are there. */

@@ -111,6 +111,7 @@ export async function train(
       const { value } = batches.next();
       const learningRate = options.learningRate * factor(t);
       optimizer.learningRate = learningRate;
+      await step.warmUp(value);
       const measured = step.run(value);
       // Awaited later; a failure in the meantime is told then.
       measured.catch(() => {});

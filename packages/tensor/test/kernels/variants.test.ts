@@ -14,7 +14,7 @@ import { sizeOf } from "../../src/shape.ts";
 import { openNull } from "../../test-support/nullDevice.ts";
 import { allCases } from "../ops/everyOp.ts";
 
-type Adapter = Omit<GpuInfo, "scratch">;
+type Adapter = Omit<GpuInfo, "scratch" | "constants">;
 
 const adapters: Readonly<Record<string, Adapter>> = {
   "no feature": { subgroups: false, subgroupSize: 0, software: false, shaderF16: false },
@@ -49,7 +49,8 @@ class CollectingDevice extends CpuDevice {
           storage: this.allocate(dtype, size),
           offset: 0,
         });
-        for (const kernel of op.wgsl(shifted, outputs, attrs, { ...info, scratch }))
+        const constants: GpuInfo["constants"] = (table) => scratch("u32", table.length);
+        for (const kernel of op.wgsl(shifted, outputs, attrs, { ...info, scratch, constants }))
           this.variants.set(moduleText(kernel, "immediate"), { name: `${op.name} for ${adapter}`, kernel });
       }
     }

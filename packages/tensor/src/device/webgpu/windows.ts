@@ -2,6 +2,7 @@ import { bytesPer } from "../../dtype.ts";
 import { OutOfMemoryError } from "../../errors.ts";
 import type { Kernel } from "../../ops/kernel.ts";
 import { sizeOf } from "../../shape.ts";
+import type { View } from "../device.ts";
 
 /** The alignment that every device takes for the offset of a binding. */
 export const ALIGNMENT = 256;
@@ -68,6 +69,7 @@ export function rangeIn(
   return { buffer, offset, size: Math.min(windows.bytes, buffer.size - offset) };
 }
 
-function endOf({ shape, dtype, offset }: Kernel["bindings"][number]["view"]): number {
-  return Math.ceil(((offset + sizeOf(shape)) * bytesPer(dtype)) / 4) * 4;
+/** Bytes from the start of the buffer to the end of a tensor in it. */
+function endOf({ shape, dtype, offset, storage }: View): number {
+  return storage.start + Math.ceil(((offset + sizeOf(shape)) * bytesPer(dtype)) / 4) * 4;
 }

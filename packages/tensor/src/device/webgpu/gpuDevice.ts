@@ -147,20 +147,20 @@ export class GpuDevice implements Device {
   }
 
   #take(dtype: DType, size: number): GpuStorage {
-    this.#checkAlive();
+    this.checkAlive();
     const bytes = Math.ceil((size * bytesPer(dtype)) / 4) * 4;
     const buffer = this.#pool.take(bytes);
     if (this.#failure !== undefined) {
       // Node's binding tells at once that there is no memory; a page later.
       this.#pool.drop(buffer);
-      this.#checkAlive();
+      this.checkAlive();
     }
     return new GpuStorage(this, buffer, bytes);
   }
 
   upload(storage: Storage, values: TypedArray): void {
     if (values.byteLength === 0) return;
-    this.#checkAlive();
+    this.checkAlive();
     const whole = values.byteLength % 4 === 0 ? values : padded(values);
     this.#commands.upload(bufferOf(storage), storage.start, whole);
   }
@@ -169,7 +169,7 @@ export class GpuDevice implements Device {
     const size = sizeOf(view.shape);
     const values = arrayOf(view.dtype, size);
     if (size === 0) return values;
-    this.#checkAlive();
+    this.checkAlive();
     this.counters.readBacks++;
     const start = view.storage.start + view.offset * bytesPer(view.dtype);
     const from = Math.floor(start / 4) * 4;
@@ -192,13 +192,13 @@ export class GpuDevice implements Device {
 
   /** Waits until everything that was queued is done. */
   async finish(): Promise<void> {
-    this.#checkAlive();
+    this.checkAlive();
     this.flush();
     await this.#wait(this.gpu.queue.onSubmittedWorkDone());
   }
 
   async throttle(steps = 2): Promise<void> {
-    this.#checkAlive();
+    this.checkAlive();
     this.flush();
     const mark = this.#wait(this.gpu.queue.onSubmittedWorkDone());
     mark.catch(() => {}); // told by the call that waits for it
@@ -210,19 +210,19 @@ export class GpuDevice implements Device {
   async #wait<T>(promise: Promise<T>): Promise<T> {
     try {
       const value = await this.#waiting.wait(promise);
-      this.#checkAlive();
+      this.checkAlive();
       return value;
     } catch (error) {
       if (!(error instanceof Error && refusals.has(error.name))) throw error;
       // The reason, a loss or an error of the device, may come a turn later than this.
       await new Promise((resolve) => setTimeout(resolve));
-      this.#checkAlive();
+      this.checkAlive();
       throw new DeviceError("webgpu", `the device refused to go on (${error.message}). Open another one.`);
     }
   }
 
   run<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void {
-    this.#checkAlive();
+    this.checkAlive();
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
     try {
       const written = [...outputs, ...(op.mutates ?? []).map((i) => inputs[i])];
@@ -283,7 +283,7 @@ export class GpuDevice implements Device {
    * pipeline's first dispatch.
    */
   async warm(list: readonly Lowered[]): Promise<void> {
-    this.#checkAlive();
+    this.checkAlive();
     await this.#wait(warmUp(this, this.#pipelines, list as readonly LoweredKernel[])); // as `lower` made them
   }
 
@@ -299,7 +299,7 @@ export class GpuDevice implements Device {
       this.run(copyOp, [to, from], [], null);
       return;
     }
-    this.#checkAlive();
+    this.checkAlive();
     const [source, target] = [bufferOf(from.storage), bufferOf(to.storage)];
     this.#commands.encoder().copyBufferToBuffer(source, start, target, end, Math.ceil(bytes / 4) * 4);
   }
@@ -396,7 +396,7 @@ export class GpuDevice implements Device {
   }
 
   /** Throws where the device was lost, or once for what went wrong since the last call. */
-  #checkAlive(): void {
+  checkAlive(): void {
     if (this.loss !== undefined) throw this.loss;
     if (this.#failure !== undefined) {
       const failure = this.#failure;

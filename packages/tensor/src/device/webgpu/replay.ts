@@ -40,6 +40,7 @@ export function gpuReplayer(
   const live = items.filter(({ dispatch }) => dispatch.live);
   return {
     replay() {
+      device.checkAlive();
       for (const { dispatch } of live) dispatch.refresh();
       params?.write();
       let pass: GPUComputePassEncoder | undefined;

@@ -127,7 +127,11 @@ describe("what is selected", () => {
       { generator: new Generator(1), allowTied: true },
     );
     const embedding = await model.model.embed_tokens.weight.toArray();
-    expect(await mergeAndUnload(model)).toEqual({ merged: ["lm_head"], untied: ["lm_head"] });
+    expect(await mergeAndUnload(model)).toEqual({
+      merged: ["lm_head"],
+      untied: ["lm_head"],
+      requantized: [],
+    });
     expect(await model.model.embed_tokens.weight.toArray()).toEqual(embedding);
     expect([...model.stateDict().keys()]).toContain("lm_head.weight");
   });

@@ -1,11 +1,13 @@
 import {
   add,
-  permute,
+  cast,
+  type DType,
   reshape,
   ShapeError,
   scaledDotProductAttention,
   slice,
   type Tensor,
+  unbind,
 } from "@graft/tensor";
 import type { AttentionContext } from "../attention.ts";
 import { Conv1D } from "../conv1D.ts";
@@ -16,6 +18,7 @@ import type { LayerOptions, LinearLike } from "../layer.ts";
 import { LayerNorm } from "../layerNorm.ts";
 import { Linear } from "../linear.ts";
 import { Module } from "../module.ts";
+import { rowsFrom } from "../rowsFrom.ts";
 import type { CausalLM } from "./causalLM.ts";
 import type { GPT2Config } from "./gpt2Config.ts";
 
@@ -46,18 +49,12 @@ export class GPT2Attention extends Module {
   /** @param x - `[batch, seq, hidden]`; returns the same shape */
   forward(x: Tensor, { cache, layer = 0 }: AttentionContext = {}): Tensor {
     const [batch, seq, hidden] = x.shape;
-    const heads = [batch, this.numHeads, seq, this.headDim];
-    // [3, batch, heads, seq, headDim]: one copy, of which queries, keys and values are views.
-    const qkv = permute(
-      reshape(this.c_attn.forward(x), [batch, seq, 3, this.numHeads, this.headDim]),
-      [2, 0, 3, 1, 4],
-    );
-    const q = reshape(slice(qkv, 0, 0, 1), heads);
-    let k = reshape(slice(qkv, 0, 1, 2), heads);
-    let v = reshape(slice(qkv, 0, 2, 3), heads);
-    if (cache !== undefined) ({ keys: k, values: v } = cache.extend(layer, k, v));
-    const y = scaledDotProductAttention(q, k, v, { causal: true });
-    return this.c_proj.forward(reshape(permute(y, [0, 2, 1, 3]), [batch, seq, hidden]));
+    const qkv = reshape(this.c_attn.forward(x), [batch, seq, 3, this.numHeads, this.headDim]);
+    let [q, k, v] = unbind(qkv, 2);
+    let keys: (() => number) | undefined;
+    if (cache !== undefined) ({ keys: k, values: v, count: keys } = cache.extend(layer, k, v));
+    q = scaledDotProductAttention(q, k, v, { layout: "bthd", causal: true, keys });
+    return this.c_proj.forward(reshape(q, [batch, seq, hidden]));
   }
 }
 
@@ -125,21 +122,26 @@ export class GPT2Model extends Module {
   /** @param ids - `[batch, seq]`; returns `[batch, seq, hidden]` */
   forward(ids: Tensor, { cache }: { cache?: KvCache } = {}): Tensor {
     const seq = ids.shape[1];
-    let x = add(this.wte.forward(ids), this.#positions(cache?.length ?? 0, seq));
+    const tokens = this.wte.forward(ids);
+    let x = add(tokens, this.#positions(seq, tokens.dtype, cache));
     for (const [layer, block] of this.h.entries()) x = block.forward(x, { cache, layer });
     cache?.advance(seq);
     return this.ln_f.forward(x);
   }
 
-  /** `[seq, hidden]` */
-  #positions(start: number, seq: number): Tensor {
-    const most = this.wpe.numEmbeddings;
-    if (start + seq > most)
+  /** The vectors of the `seq` positions that come after what the cache holds, `[seq, hidden]`. */
+  #positions(seq: number, dtype: DType, cache: KvCache | undefined): Tensor {
+    const { weight } = this.wpe;
+    const [most] = weight.shape;
+    const checked = (start: number): number => {
+      if (start + seq <= most) return start;
       throw new ShapeError(
         "GPT2Model",
         `a text must have at most ${most} tokens, the positions that this model learned, got ${start + seq}. Cut it.`,
       );
-    return slice(this.wpe.weight, 0, start, start + seq);
+    };
+    if (cache === undefined) return cast(slice(weight, 0, checked(0), seq), dtype);
+    return rowsFrom(weight, () => checked(cache.length), seq);
   }
 }
 

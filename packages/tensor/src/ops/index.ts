@@ -99,6 +99,7 @@ export { swiglu } from "./swiglu.ts";
 export { tanh } from "./tanh.ts";
 export { type TopK, topK } from "./topK.ts";
 export { tril, triu } from "./triangle.ts";
+export { unbind } from "./unbind.ts";
 export { uniform } from "./uniform.ts";
 export { std, type VarianceOptions, variance } from "./variance.ts";
 export { where } from "./where.ts";

@@ -16,6 +16,8 @@ export interface Case {
   readonly flops?: number;
   /** Cases of one group are compared with the first of it. Default: all of the suite are one group. */
   readonly group?: string;
+  /** The case of the suite whose time is a part of this one's: the rest is told as well, as backward's over forward. */
+  readonly less?: string;
   /** What one run gave, for results that are reported and not timed, such as a loss. */
   readonly note?: () => string;
 }
@@ -51,6 +53,8 @@ export interface Result {
   readonly bytes?: number;
   /** Time of the group's first case over this one's, median of the rounds' ratios. */
   readonly speedup: number;
+  /** Median over the rounds of this case's time less that of the one it names. */
+  readonly rest?: number;
   readonly note?: string;
 }
 
@@ -73,7 +77,8 @@ export async function measure(
     for (const [i, { result }] of bench.tasks.entries())
       times[i].push("latency" in result ? result.latency.p50 : Number.NaN);
   }
-  return cases.map(({ name, device, flops, group, note }, i) => {
+  return cases.map(({ name, device, flops, group, less, note }, i) => {
+    const part = times[cases.findIndex((other) => other.name === less)];
     const first = times[cases.findIndex((other) => other.group === group)];
     const median = quantile(times[i], 0.5);
     return {
@@ -90,6 +95,12 @@ export async function measure(
         times[i].map((time, round) => first[round] / time),
         0.5,
       ),
+      rest:
+        part &&
+        quantile(
+          times[i].map((time, round) => time - part[round]),
+          0.5,
+        ),
       note: note?.(),
     };
   });

@@ -1,4 +1,5 @@
 import { findAdapter, gpuGlobals, settle } from "@graft/tensor/node";
+import { benchmarksFolder } from "./paths.ts";
 
 /** A tensor of a problem, row-major. */
 export interface Values {
@@ -62,7 +63,7 @@ interface PeerModule {
   open(settle: <T>(promise: Promise<T>) => Promise<T>): Promise<Peer>;
 }
 
-const folder = new URL("../peers/", import.meta.url);
+const folder = new URL("peers/", benchmarksFolder);
 const files = { "jax-js": "jaxJs.mjs", tfjs: "tfjs.mjs" };
 
 /** The peers that are installed; `missing` is told the names of the others. */

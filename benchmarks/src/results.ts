@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import type { Result } from "./harness.ts";
 import type { Machine } from "./machine.ts";
+import { benchmarksFolder } from "./paths.ts";
 
 /** What a file of `results/` holds. */
 export interface ResultFile {
@@ -10,7 +11,7 @@ export interface ResultFile {
   readonly results: readonly Result[];
 }
 
-const folder = new URL("../results/", import.meta.url);
+const folder = new URL("results/", benchmarksFolder);
 
 /** Writes `results/<date>-<machine>.json` and returns its name. Suites of an earlier run that day are replaced one by one. */
 export async function writeResults(where: Machine, results: readonly Result[]): Promise<string> {

@@ -11,6 +11,7 @@ import { matmulSuite } from "./suites/matmul.ts";
 import { matmulPeersSuite } from "./suites/matmulPeers.ts";
 import { mlpStepSuite } from "./suites/mlpStep.ts";
 import { opsSuite } from "./suites/ops.ts";
+import { smollm2Suite } from "./suites/smollm2.ts";
 import { trainStepSuite } from "./suites/trainStep.ts";
 
 const suites: readonly Suite[] = [
@@ -20,6 +21,7 @@ const suites: readonly Suite[] = [
   mlpStepSuite,
   gptStepSuite,
   trainStepSuite,
+  smollm2Suite,
 ];
 
 const { values: flags } = parseArgs({
@@ -73,7 +75,7 @@ function stop(message: string): never {
 }
 
 function lineOf(result: Result): string {
-  const { median, spread, speedup, gflops, dispatches, note } = result;
+  const { median, spread, speedup, gflops, dispatches, rest, note } = result;
   return [
     result.suite.padEnd(11),
     result.case.padEnd(36),
@@ -81,6 +83,7 @@ function lineOf(result: Result): string {
     `x${speedup.toFixed(2)}`,
     gflops === undefined ? "" : `${gflops.toFixed(1)} GFLOP/s`,
     dispatches === undefined ? "" : `${dispatches} dispatches`,
+    rest === undefined ? "" : `rest ${rest.toFixed(0)} ms`,
     note ?? "",
   ].join("  ");
 }

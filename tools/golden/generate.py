@@ -21,6 +21,7 @@ FIXTURES = {
     "quant_models": "quant_models",
     "matching": "matching",
     "smollm2": "smollm2",
+    "inferena": "inferena",
 }
 
 

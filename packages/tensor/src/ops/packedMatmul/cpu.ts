@@ -1,7 +1,6 @@
+import { multiply } from "../../device/cpu/wasm/matmul.ts";
 import type { TypedArray } from "../../dtype.ts";
 import { type PackedLayout, packedCount } from "../../formats/packed/packed.ts";
-import { matmulFast } from "../matmul/fast.ts";
-import { planMatmul } from "../matmul/plan.ts";
 
 /** Values that are decoded at once: 1 MB, so that a block stays in the second cache while rows of x go by. */
 const BLOCK = 2 ** 18;
@@ -25,17 +24,16 @@ export function packedFast(
   if (!transpose) y.fill(0, 0, m * columns);
   for (let start = 0; start < rows; start += most) {
     const count = Math.min(most, rows - start);
-    const weights = decoded.subarray(0, count * columns);
-    layout.format.decode(layout, parts, start * columns, (start + count) * columns, weights);
+    layout.format.decode(layout, parts, start * columns, (start + count) * columns, decoded);
+    if (m === 0) continue;
     if (transpose) {
-      const into = product.subarray(0, m * count);
-      multiply([m, columns], x, [count, columns], weights, true, into);
-      for (let i = 0; i < m; i++) y.set(into.subarray(i * count, (i + 1) * count), i * rows + start);
+      const weights = { values: decoded, start: 0, row: 1, column: columns };
+      multiply({ values: x, start: 0, row: columns, column: 1 }, weights, product, 0, m, count, columns);
+      for (let i = 0; i < m; i++) y.set(product.subarray(i * count, (i + 1) * count), i * rows + start);
     } else {
-      const own = count === rows ? x : columnsOf(x, m, rows, start, count);
-      const into = product.subarray(0, m * columns);
-      multiply([m, count], own, [count, columns], weights, false, into);
-      for (let i = 0; i < into.length; i++) y[i] += into[i];
+      const weights = { values: decoded, start: 0, row: columns, column: 1 };
+      multiply({ values: x, start, row: rows, column: 1 }, weights, product, 0, m, columns, count);
+      for (let i = 0; i < m * columns; i++) y[i] += product[i];
     }
   }
 }
@@ -77,29 +75,6 @@ export function unpackAll(layout: PackedLayout, parts: readonly TypedArray[], y:
     layout.format.decode(layout, parts, 0, count, values);
     y.set(values);
   }
-}
-
-function multiply(
-  shapeA: readonly number[],
-  a: Float32Array,
-  shapeB: readonly number[],
-  b: Float32Array,
-  transposeB: boolean,
-  y: Float32Array,
-): void {
-  const plan = planMatmul(
-    { shape: shapeA, dtype: "f32" },
-    { shape: shapeB, dtype: "f32" },
-    { transposeA: false, transposeB },
-  );
-  matmulFast(plan, a, b, y);
-}
-
-/** Columns `start` to `start + count - 1` of x `[m, width]`, side by side. */
-function columnsOf(x: Float32Array, m: number, width: number, start: number, count: number): Float32Array {
-  const own = new Float32Array(m * count);
-  for (let i = 0; i < m; i++) own.set(x.subarray(i * width + start, i * width + start + count), i * count);
-  return own;
 }
 
 function roomFor(array: Float32Array<ArrayBuffer>, size: number): Float32Array<ArrayBuffer> {

@@ -3,6 +3,9 @@ import { keep, reshape, scope, slice, type Tensor, zeros } from "@graft/tensor";
 /** The default limit of what WebGPU binds at once, 128 MiB: a larger storage could not be given to a kernel everywhere. */
 const MOST_BYTES = 128 * 2 ** 20;
 
+/** Each begins at a multiple of so many values, so that kernels may read four at once. */
+const ALIGNED = 4;
+
 /**
  * Zeros for each of `like`, one after the other in as few storages as a kernel can bind, so that one dispatch can change
  * the moments of many parameters. The caller disposes each.
@@ -20,12 +23,16 @@ export function momentsFor(like: readonly Tensor[], mostBytes = MOST_BYTES): Ten
     }
     const piece = like.slice(from, to);
     const views = scope(() => {
-      const flat = zeros(device, [piece.reduce((sum, { size }) => sum + size, 0)], { dtype });
-      let at = 0;
-      return piece.map(({ shape, size }) => {
-        at += size;
-        return reshape(slice(flat, 0, at - size, at), shape);
+      let size = 0;
+      const starts = piece.map((parameter) => {
+        const start = size;
+        size += Math.ceil(parameter.size / ALIGNED) * ALIGNED;
+        return start;
       });
+      const flat = zeros(device, [size], { dtype });
+      return piece.map((parameter, k) =>
+        reshape(slice(flat, 0, starts[k], starts[k] + parameter.size), parameter.shape),
+      );
     });
     for (const view of views) moments.push(keep(view));
     from = to;

@@ -168,7 +168,6 @@ export class Program {
     for (const storage of this.#own.values()) storage.release();
     this.#slots = undefined;
     this.#own.clear();
-    this.trace.release();
   }
 }
 

@@ -21,7 +21,10 @@ export interface StepOptions {
 
 /** One traced call of a step function: what it did, and the program that does it again. */
 export class Step {
-  readonly program: Program;
+  readonly #trace: Trace;
+  readonly #ports: Ports;
+  readonly #options: StepOptions;
+  #program: Program | undefined;
   /** What the function returned, with traced tensors in it. */
   readonly #result: unknown;
   /** Leaves whose gradient the step takes away. */
@@ -36,21 +39,28 @@ export class Step {
     ports: Ports,
     result: unknown,
     cleared: readonly Variable[],
-    { fuse, arena }: StepOptions,
+    options: StepOptions,
   ) {
+    this.#trace = trace;
+    this.#ports = ports;
+    this.#options = options;
     this.#fingerprint = fingerprint(trace, ports);
-    this.program = new Program(trace, ports, fuse ? rewrite : (runs) => runs, arena);
     this.#result = result;
     this.#cleared = cleared;
+  }
+
+  /** Made when it is first needed: a trace that does the same as another needs none. */
+  get program(): Program {
+    const { fuse, arena } = this.#options;
+    this.#program ??= new Program(this.#trace, this.#ports, fuse ? rewrite : (runs) => runs, arena);
+    return this.#program;
   }
 
   /** Whether the function would do the same now: no layer has changed, and gradients are where they were. */
   isCurrent(): boolean {
     return (
       this.#structure === structureVersion() &&
-      [...this.program.trace.entryGrads].every(
-        ([variable, entry]) => variable.grad?.storage === entry?.storage,
-      )
+      [...this.#trace.entryGrads].every(([variable, entry]) => variable.grad?.storage === entry?.storage)
     );
   }
 
@@ -58,14 +68,14 @@ export class Step {
   takeOver(other: Step): boolean {
     if (other.#fingerprint !== this.#fingerprint) return false;
     this.#structure = other.#structure;
-    const { trace } = this.program;
+    const trace = this.#trace;
     trace.lives.forEach((live, i) => {
-      const { values, compute } = other.program.trace.lives[i];
+      const { values, compute } = other.#trace.lives[i];
       Object.assign(live.values, values);
       live.compute = compute;
     });
     trace.generators.clear();
-    for (const [generator, draws] of other.program.trace.generators) trace.generators.set(generator, draws);
+    for (const [generator, draws] of other.#trace.generators) trace.generators.set(generator, draws);
     this.#isFresh = true;
     other.dispose();
     return true;
@@ -90,12 +100,13 @@ export class Step {
   }
 
   dispose(): void {
-    this.program.dispose();
+    this.#program?.dispose();
+    this.#trace.release();
   }
 
   /** Computes again what changes from step to step. */
   #refresh(): void {
-    const { lives, generators } = this.program.trace;
+    const { lives, generators } = this.#trace;
     if (this.#isFresh) {
       this.#isFresh = false;
       return;

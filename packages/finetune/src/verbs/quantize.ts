@@ -34,7 +34,8 @@ export async function runQuantize(options: QuantizeCommandOptions, output: Outpu
   await writeFolderAtomic(out, files, { force });
 
   const { before, after, count } = written;
-  const bytes = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
+  const bytes = (value: number): string =>
+    value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : `${(value / 1e6).toFixed(1)} MB`;
   output.result(
     { out, scheme, doubleQuant, layers: count, bytesBefore: before, bytesAfter: after },
     `Wrote ${out}: ${count} linear layers in ${scheme}${doubleQuant ? " with double quantization" : ""}, the rest in ${dtype}; ${bytes(after)} instead of ${bytes(before)}.`,

@@ -89,7 +89,10 @@ export function readQuantizationConfig(
   };
 }
 
-/** The `quantization_config` to write: for nf4, fp4 and int8 what transformers writes and reads. */
+/**
+ * The `quantization_config` to write: for nf4, fp4 and int8 what transformers writes and reads. Only `llm_int8_threshold` is left
+ * to its default, 6.0: transformers wants a float, and JSON of JavaScript cannot say 6.0.
+ */
 export function writeQuantizationConfig({
   scheme,
   doubleQuant = false,
@@ -110,7 +113,6 @@ export function writeQuantizationConfig({
     llm_int8_enable_fp32_cpu_offload: false,
     llm_int8_has_fp16_weight: false,
     llm_int8_skip_modules: skip,
-    llm_int8_threshold: 6,
     load_in_4bit: !eight,
     load_in_8bit: eight,
     quant_method: "bitsandbytes",

@@ -52,7 +52,9 @@ export function bindMatrix(layout: PackedLayout, parts: readonly View[], gpu: Gp
       .filter(([name]) => name !== format.rowScale?.part),
   };
   const stored: Stored = {
-    read(name, aligned, lanes) {
+    read(name, aligned, lanesThere) {
+      // Of a product that changed sides (few rows of W) only some lanes may read, so that none can ask another.
+      const lanes = name.startsWith("a") ? 0 : lanesThere;
       const { declare, setup } = format.wgsl(name, lanes);
       return {
         key: `${format.name}${aligned ? 4 : 1}${lanes > 0 ? `s${lanes}` : ""}`,

@@ -37,7 +37,9 @@ export { bytesFor, type WeightFormat } from "./formats/format.ts";
 export { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./formats/half.ts";
 export * from "./formats/index.ts";
 export { dynamicMap, nestedBlockSize } from "./formats/packed/dynamicMap.ts";
+export { fp4 as fp4Format } from "./formats/packed/fp4.ts";
 export { packedFormats } from "./formats/packed/index.ts";
+export { nf4 as nf4Format } from "./formats/packed/nf4.ts";
 export {
   bytesOfWords,
   type PackedFormat,
@@ -47,6 +49,9 @@ export {
   wordsOfBytes,
 } from "./formats/packed/packed.ts";
 export * from "./ops/index.ts";
+export { Profile, type ProfileOptions, profile, type Timing } from "./profile/profile.ts";
+export type { ProfileRow, Roofline } from "./profile/record.ts";
+export type { TraceEvent, TraceFile } from "./profile/trace.ts";
 export { foldIn, Generator, type Key, keyOf } from "./random/index.ts";
 export { keep, openScope, type Scope, scope } from "./scope.ts";
 export { type Shape, show, sizeOf } from "./shape.ts";

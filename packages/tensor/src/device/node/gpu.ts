@@ -19,6 +19,9 @@ type Binding = { create(flags: string[]): GPU; globals: object };
 // while an adapter or device of it lives. So every one is kept here until the process ends.
 const instances = new Map<string, GPU>();
 
+// Else Dawn rounds timestamps to 65 microseconds, as browsers must against spies; kernels are shorter than that.
+const exactTimestamps = "disable-dawn-features=timestamp_quantization";
+
 let binding: Promise<Binding> | undefined;
 
 /**
@@ -29,7 +32,7 @@ export async function openGpu(flags: readonly string[], key = flags.join(" ")): 
   const known = instances.get(key);
   if (known) return known;
   const { create } = await loadBinding();
-  const opened = instances.get(key) ?? create([...flags]);
+  const opened = instances.get(key) ?? create([...flags, exactTimestamps]);
   instances.set(key, opened);
   return opened;
 }

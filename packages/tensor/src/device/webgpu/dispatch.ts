@@ -33,16 +33,19 @@ export class Dispatch {
   readonly grid: readonly [x: number, y: number];
   /** Whether some params are functions, so that `refresh` can change `words`. */
   readonly live: boolean;
+  /** Of the whole op, where this is the first of its kernels; else 0. */
+  readonly flops: number;
   /** Of the tensors that it binds. */
   readonly bytes: number;
   readonly #floats: Float32Array;
 
-  constructor(op: string, kernel: Kernel, { pipeline, layout, mode, windows }: Prepared) {
+  constructor(op: string, kernel: Kernel, { pipeline, layout, mode, windows }: Prepared, flops = 0) {
     this.op = op;
     this.kernel = kernel;
     this.pipeline = pipeline;
     this.layout = layout;
     this.mode = mode;
+    this.flops = flops;
     this.windows = windows;
     this.words = new Uint32Array(paramWords(kernel));
     this.#floats = new Float32Array(this.words.buffer);

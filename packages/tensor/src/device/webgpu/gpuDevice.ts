@@ -2,6 +2,7 @@ import type { Run } from "../../compile/trace.ts";
 import { arrayOf, bytesPer, type DType, type TypedArray } from "../../dtype.ts";
 import { DeviceError, DeviceLostError, DTypeError, internal, OutOfMemoryError } from "../../errors.ts";
 import { copyOp } from "../../ops/copyInto.ts";
+import { flopsOf } from "../../ops/flops.ts";
 import type { GpuInfo, Kernel } from "../../ops/kernel.ts";
 import type { Op } from "../../ops/op.ts";
 import { sizeOf } from "../../shape.ts";
@@ -178,7 +179,7 @@ export class GpuDevice implements Device {
     this.#commands.encoder().copyBufferToBuffer(bufferOf(view.storage), from, staging, 0, bytes);
     this.flush();
     try {
-      await this.#wait(staging.mapAsync(1, 0, bytes));
+      await this.waitFor(staging.mapAsync(1, 0, bytes));
       const mapped = new Uint8Array(staging.getMappedRange(0, bytes));
       new Uint8Array(values.buffer).set(mapped.subarray(start - from, start - from + values.byteLength));
       staging.unmap();
@@ -194,20 +195,20 @@ export class GpuDevice implements Device {
   async finish(): Promise<void> {
     this.checkAlive();
     this.flush();
-    await this.#wait(this.gpu.queue.onSubmittedWorkDone());
+    await this.waitFor(this.gpu.queue.onSubmittedWorkDone());
   }
 
   async throttle(steps = 2): Promise<void> {
     this.checkAlive();
     this.flush();
-    const mark = this.#wait(this.gpu.queue.onSubmittedWorkDone());
+    const mark = this.waitFor(this.gpu.queue.onSubmittedWorkDone());
     mark.catch(() => {}); // told by the call that waits for it
     this.#marks.push(mark);
     while (this.#marks.length > steps) await this.#marks.shift();
   }
 
   /** Waits for a promise of the device; what is wrong with the device by then is the error. */
-  async #wait<T>(promise: Promise<T>): Promise<T> {
+  async waitFor<T>(promise: Promise<T>): Promise<T> {
     try {
       const value = await this.#waiting.wait(promise);
       this.checkAlive();
@@ -226,9 +227,12 @@ export class GpuDevice implements Device {
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
     try {
       const written = [...outputs, ...(op.mutates ?? []).map((i) => inputs[i])];
+      // Counted for a profiler only.
+      let flops = this.watcher === undefined ? 0 : flopsOf(op, inputs, outputs, attrs);
       for (const kernel of op.wgsl(this.#apart(inputs, written), outputs, attrs, this.info)) {
         if (kernel.count === 0) continue;
-        const dispatch = this.prepare(op.name, kernel);
+        const dispatch = this.prepare(op.name, kernel, flops);
+        flops = 0;
         this.#commands.record(dispatch, this.bindGroup(dispatch));
       }
     } finally {
@@ -237,9 +241,12 @@ export class GpuDevice implements Device {
     }
   }
 
-  /** The pipeline, params and grid of a kernel. Throws where the device was lost. */
-  prepare(op: string, kernel: Kernel): Dispatch {
-    const dispatch = new Dispatch(op, kernel, this.#pipelines.get(op, kernel));
+  /**
+   * The pipeline, params and grid of a kernel.
+   * @param flops - of the whole op, on its first kernel; for profiles
+   */
+  prepare(op: string, kernel: Kernel, flops = 0): Dispatch {
+    const dispatch = new Dispatch(op, kernel, this.#pipelines.get(op, kernel), flops);
     if (dispatch.words.byteLength > SLOT)
       throw internal(`${op} has ${dispatch.words.length} params, at most ${SLOT / 4} fit`);
     return dispatch;
@@ -284,7 +291,7 @@ export class GpuDevice implements Device {
    */
   async warm(list: readonly Lowered[]): Promise<void> {
     this.checkAlive();
-    await this.#wait(warmUp(this, this.#pipelines, list as readonly LoweredKernel[])); // as `lower` made them
+    await this.waitFor(warmUp(this, this.#pipelines, list as readonly LoweredKernel[])); // as `lower` made them
   }
 
   copy(from: View, to: View): void {
@@ -314,10 +321,11 @@ export class GpuDevice implements Device {
 
   lower({ op, inputs, outputs, attrs }: Run, scratch: GpuInfo["scratch"]): readonly LoweredKernel[] {
     if (op.wgsl === undefined) throw internal(`${op.name} has no WGSL kernel`);
+    const flops = flopsOf(op, inputs, outputs, attrs);
     return op
       .wgsl(inputs, outputs, attrs, { ...this.info, scratch })
       .filter(({ count }) => count > 0)
-      .map((kernel) => new LoweredKernel(op.name, kernel));
+      .map((kernel, i) => new LoweredKernel(op.name, kernel, i === 0 ? flops : 0));
   }
 
   replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer {

@@ -9,10 +9,13 @@ export class LoweredKernel implements Lowered {
   readonly name: string;
   readonly kernel: Kernel;
   readonly storages: readonly Storage[];
+  /** Of the op, on the first of its kernels. */
+  readonly flops: number;
 
-  constructor(name: string, kernel: Kernel) {
+  constructor(name: string, kernel: Kernel, flops = 0) {
     this.name = name;
     this.kernel = kernel;
+    this.flops = flops;
     this.storages = kernel.bindings.map(({ view }) => view.storage);
   }
 }
@@ -31,8 +34,8 @@ export function gpuReplayer(
   real: (storage: Storage) => Storage,
 ): Replayer {
   let slots = 0;
-  const items = list.map(({ name, kernel, storages }): Item => {
-    const dispatch = device.prepare(name, kernel);
+  const items = list.map(({ name, kernel, storages, flops }): Item => {
+    const dispatch = device.prepare(name, kernel, flops);
     const slot = dispatch.mode === "uniform" ? SLOT * slots++ : undefined;
     return { dispatch, group: device.bindGroup(dispatch, storages.map(real)), slot };
   });

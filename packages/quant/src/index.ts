@@ -40,7 +40,7 @@ export {
 export type { GgufPacked } from "./ggufBlocks.ts";
 export { type PrepareOptions, type PrepareReport, prepareForKbitTraining } from "./kbit.ts";
 export { int8Activations, outlierThreshold } from "./llmInt8.ts";
-export { type OwnedMatrix, ownedMatrix, readMatrix } from "./matrix.ts";
+export { type OwnedMatrix, ownedMatrix, packTensor, readMatrix } from "./matrix.ts";
 export { type NibbleOrder, packNibbles, unpackNibbles } from "./pack.ts";
 export { type QuantizeOptions, quantize } from "./quantize.ts";
 export { QuantizedEmbedding } from "./quantizedEmbedding.ts";

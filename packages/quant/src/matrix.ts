@@ -7,8 +7,10 @@ import {
   type PackedMatrix,
   scope,
   sizeOf,
+  type Tensor,
 } from "@graft/tensor";
 import { deviceFormOf, packedOf } from "./deviceForm.ts";
+import { type QuantizeOptions, quantize } from "./quantize.ts";
 import type { DeviceForm, Packed } from "./scheme.ts";
 
 /** A packed matrix that lives as long as the module that owns it. */
@@ -30,6 +32,18 @@ export function ownedMatrix(packed: Packed, device: Device): OwnedMatrix {
     }),
   );
   return { layout, parts: made };
+}
+
+/**
+ * Packs a tensor of any float type on its device: the values are read back, packed on the host, where every scheme has the bits of
+ * those that it follows, and put back. `unpackWeight` is the way back; dispose of the parts when they are not needed.
+ *
+ * @param x - `[rows, columns]`
+ */
+export async function packTensor(x: Tensor, options: QuantizeOptions): Promise<OwnedMatrix> {
+  const values = await x.toArray();
+  const floats = values instanceof Float32Array ? values : Float32Array.from(values);
+  return ownedMatrix(quantize(floats, x.shape, options), x.device);
 }
 
 /** The packed weights on the host, bit for bit. */

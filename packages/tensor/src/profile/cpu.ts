@@ -16,10 +16,11 @@ export interface Watched {
 export function watchCpu(device: CpuDevice): { stop(): Promise<Watched> } {
   const seen: Seen[] = [];
   const began = performance.now();
-  const { run } = device;
+  const before = device.run;
+  const run = before.bind(device);
   device.run = <A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A) => {
     const start = performance.now();
-    run.call(device, op, inputs, outputs, attrs);
+    run(op, inputs, outputs, attrs);
     const ms = performance.now() - start;
     const bytes = [...inputs, ...outputs].reduce(
       (sum, { shape, dtype }) => sum + sizeOf(shape) * bytesPer(dtype),
@@ -30,7 +31,7 @@ export function watchCpu(device: CpuDevice): { stop(): Promise<Watched> } {
   };
   return {
     stop: async () => {
-      device.run = run;
+      device.run = before;
       return { timing: "clock", seen };
     },
   };

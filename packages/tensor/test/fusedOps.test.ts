@@ -12,6 +12,7 @@ import {
   rmsNorm,
   rsqrt,
   silu,
+  sub,
   swiglu,
   type Tensor,
 } from "@graft/tensor";
@@ -49,6 +50,21 @@ const pairs: Record<string, Pair> = {
     other: (x) => rootNorm(x, 1e-3 + 1e-8),
     dispatches: [1, 1],
   },
+  // The gradients by weight and bias: sums of some rows each, and their sum.
+  "rmsNorm with its weight": {
+    shapes: [rows, [20]],
+    fused: (x, weight) => rmsNorm(x, weight, 1e-3),
+    composed: (x, weight) => mul(rootNorm(x, 1e-3), weight),
+    other: (x, weight) => mul(rootNorm(x, 1e-3 + 1e-8), weight),
+    dispatches: [1, 1 + 2],
+  },
+  "layerNorm with weight and bias": {
+    shapes: [[300, 6], [6], [6]],
+    fused: (x, weight, bias) => layerNorm(x, weight, bias, 1e-3),
+    composed: (x, weight, bias) => add(mul(rootNorm(centred(x), 1e-3), weight), bias),
+    other: (x, weight, bias) => add(mul(rootNorm(centred(x), 1e-3 + 1e-8), weight), bias),
+    dispatches: [1, 1 + 2],
+  },
   // Both outputs are read, by an add. The gradient that reaches the sum on its own is added in the norm's kernel.
   addRmsNorm: {
     shapes: [rows, rows],
@@ -61,6 +77,8 @@ const pairs: Record<string, Pair> = {
     dispatches: [1 + 1, 1],
   },
 };
+
+const centred = (x: Tensor): Tensor => sub(x, mean(x, -1, { keepDim: true }));
 
 function rootNorm(x: Tensor, eps: number): Tensor {
   return mul(x, rsqrt(add(mean(mul(x, x), -1, { keepDim: true }), eps)));

@@ -1,3 +1,4 @@
+import { isGradEnabled } from "../autograd/gradMode.ts";
 import { ShapeError } from "../errors.ts";
 import { sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -6,7 +7,7 @@ import { checkAffine, type NormAttrs } from "./normalize.ts";
 import { forwardKernel } from "./normalize.wgsl.ts";
 import { apply, type Op } from "./op.ts";
 import { commonType } from "./pointwise/pointwise.ts";
-import { rmsNormGradientOp, rmsNormOp } from "./rmsNorm.ts";
+import { rmsNormOps } from "./rmsNorm.ts";
 import { checkRows } from "./rows.ts";
 
 const names = ["x", "residual", "weight"];
@@ -30,7 +31,7 @@ export const addRmsNormOp: Op<NormAttrs> = {
 
   cpu([x, residual, weight], [total, normed], attrs, context) {
     for (let i = 0; i < total.data.length; i++) total.data[i] = x.data[i] + residual.data[i];
-    rmsNormOp.cpu?.(weight === undefined ? [total] : [total, weight], [normed], attrs, context);
+    rmsNormOps.op.cpu?.(weight === undefined ? [total] : [total, weight], [normed], attrs, context);
   },
 
   wgsl: ([x, residual, weight], [sum, y], { eps }, gpu) => [
@@ -41,13 +42,16 @@ export const addRmsNormOp: Op<NormAttrs> = {
   gradient({ inputs: [, , weight], outputs: [sum], dys: [dsum, dnormed], attrs, needs }) {
     const gain = weight === undefined ? [] : [weight];
     const through = (dy: Tensor): Tensor =>
-      apply(rmsNormGradientOp, [sum, dy, ...gain, ...(dsum === undefined ? [] : [dsum])], {
+      apply(rmsNormOps.gradientOp, [sum, dy, ...gain, ...(dsum === undefined ? [] : [dsum])], {
         ...attrs,
         residual: dsum !== undefined,
       })[0];
     const dx = needs[0] || needs[1] ? (dnormed === undefined ? dsum : through(dnormed)) : undefined;
-    const byWeight =
-      needs[2] && dnormed !== undefined ? mul(dnormed, apply(rmsNormOp, [sum], attrs)[0]) : undefined;
+    const gainGradient = (dy: Tensor): Tensor =>
+      isGradEnabled()
+        ? mul(dy, apply(rmsNormOps.op, [sum], attrs)[0])
+        : apply(rmsNormOps.affineOp, [sum, dy], { ...attrs, bias: false })[0];
+    const byWeight = needs[2] && dnormed !== undefined ? gainGradient(dnormed) : undefined;
     return [dx, dx, byWeight].slice(0, needs.length);
   },
   saves: (inputs) => ({ inputs: inputs.length > 2 ? [2] : [], outputs: [0] }),

@@ -4,14 +4,14 @@ import type { View } from "../device/device.ts";
 import { sizeOf } from "../shape.ts";
 import { addRmsNormOp } from "./addRmsNorm.ts";
 import { isSum } from "./pointwise/isSum.ts";
-import { rmsNormOp } from "./rmsNorm.ts";
+import { rmsNormOps } from "./rmsNorm.ts";
 
 /** A sum (of a residual stream and what a layer adds to it) and its RMS norm are made in one pass, where the sum was made. */
 export const fuseAddNorms: Pass = (runs, leaving) => {
   const links = new Links(runs, leaving);
   const replaced = new Map<number, Run | undefined>();
   runs.forEach((norm, at) => {
-    if (norm.op !== (rmsNormOp as unknown)) return;
+    if (norm.op !== (rmsNormOps.op as unknown)) return;
     const [x, weight] = norm.inputs;
     const from = links.producerOf(x);
     if (from === undefined || replaced.has(from) || !isSum(runs[from])) return;

@@ -1,10 +1,10 @@
 import { scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./add.ts";
-import { checkAffine, normalization, normalizationGradient } from "./normalize.ts";
+import { checkAffine, normalization } from "./normalize.ts";
 import { apply } from "./op.ts";
 
-const layerNormOp = normalization("layerNorm", true, normalizationGradient("layerNorm", true));
+const { op: layerNormOp } = normalization("layerNorm", true);
 
 /**
  * Layer normalisation over the last axis: `y = (x − mean x) / √(var x + eps) · weight + bias`, with the variance over

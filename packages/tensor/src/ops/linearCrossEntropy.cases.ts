@@ -105,6 +105,7 @@ export const linearCrossEntropyCases: OpCases = {
     sample([0], { reduction: "sum" }),
     sample([0], { reduction: "none" }),
     sample([4], { atOnce: 0.5 }),
+    sample([3], { classes: 8 }),
     sample([5], { classes: 65, atOnce: 2 }),
     sample([2, 2], { classes: 260, features: 8 }),
     sample([3], { classes: 2100, features: 4, reduction: "none" }),

@@ -1,3 +1,4 @@
+import { isGradEnabled } from "../autograd/gradMode.ts";
 import { ShapeError } from "../errors.ts";
 import { show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -6,6 +7,7 @@ import { mean } from "./mean.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
 import { forwardKernel, gradientKernel } from "./normalize.wgsl.ts";
+import { type NormAffineAttrs, normalizationAffine } from "./normalizeAffine.ts";
 import { apply, type CpuArray, type Meta, type Op } from "./op.ts";
 import { commonType } from "./pointwise/pointwise.ts";
 import { pow } from "./pow.ts";
@@ -22,15 +24,23 @@ const gradientOps = new WeakSet<object>();
 /** Inputs are [x, weight, bias]: each later one may be missing from the end. */
 const names = ["x", "weight", "bias"];
 
+/** A norm and its gradients, each in an op of its own. */
+export interface NormOps {
+  /** Inputs [x, weight?, bias?]. */
+  readonly op: Op<NormAttrs>;
+  /** By x. */
+  readonly gradientOp: Op<NormGradientAttrs>;
+  /** By weight and bias. */
+  readonly affineOp: Op<NormAffineAttrs>;
+}
+
 /**
  * What rmsNorm and layerNorm share: with m = mean x (0 unless `centered`) and r = 1 / √(mean (x − m)² + eps), a row
- * x̂ = (x − m) · r, and y = x̂ · weight + bias. The gradient by x is an op of its own with one kernel.
+ * x̂ = (x − m) · r, and y = x̂ · weight + bias.
  */
-export function normalization(
-  name: string,
-  centered: boolean,
-  gradientOp: Op<NormGradientAttrs>,
-): Op<NormAttrs> {
+export function normalization(name: string, centered: boolean): NormOps {
+  const gradientOp = normalizationGradient(name, centered);
+  const affineOp = normalizationAffine(name, centered);
   const op: Op<NormAttrs> = {
     name,
 
@@ -70,7 +80,6 @@ export function normalization(
       return [forwardKernel({ x, weight, bias, y, centered, eps }, gpu)];
     },
 
-    // dweight = dy · x̂ and dbias = dy, both summed over the rows by the tape.
     gradient({ inputs: [x, weight], dy, attrs, needs }) {
       const dx = !needs[0]
         ? undefined
@@ -78,12 +87,15 @@ export function normalization(
             ...attrs,
             residual: false,
           })[0];
+      if (needs[1] && !isGradEnabled())
+        return [dx, ...apply(affineOp, [x, dy], { ...attrs, bias: needs[2] === true })];
+      // dweight = dy · x̂ and dbias = dy, both summed over the rows by the tape.
       return [dx, needs[1] ? mul(dy, apply(op, [x], attrs)[0]) : undefined, needs[2] ? dy : undefined];
     },
     saves: (inputs) => ({ inputs: inputs.length > 1 ? [0, 1] : [0] }),
     flops: ([x]) => 5 * sizeOf(x.shape),
   };
-  return op;
+  return { op, gradientOp, affineOp };
 }
 
 export interface NormGradientAttrs extends NormAttrs {
@@ -103,7 +115,7 @@ function named<T>(inputs: readonly T[], { residual }: NormGradientAttrs) {
  * mean g unless `centered`; that is J·g with a symmetric J. r is computed again: to save it would cost more than the sum,
  * which rides along in the loop that reads x anyway.
  */
-export function normalizationGradient(name: string, centered: boolean): Op<NormGradientAttrs> {
+function normalizationGradient(name: string, centered: boolean): Op<NormGradientAttrs> {
   const op: Op<NormGradientAttrs> = {
     name: `${name}Gradient`,
     infer: ([x, dy]) => [{ shape: x.shape, dtype: dy.dtype }],

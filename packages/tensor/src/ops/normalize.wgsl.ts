@@ -114,7 +114,7 @@ function rowsKernel(frame: RowFrame, rows: number, n: number, eps: number) {
 }
 
 /** WGSL that leaves the row's m (if centered) and r. The mean goes first: a second pass over a row is cheap, cancellation is not. */
-function statistics(frame: RowFrame, at: (k: string) => string, centered: boolean): string {
+export function statistics(frame: RowFrame, at: (k: string) => string, centered: boolean): string {
   return `${
     centered
       ? `var x_sum = ${frame.type}();
@@ -127,6 +127,6 @@ function statistics(frame: RowFrame, at: (k: string) => string, centered: boolea
   let r = inverseSqrt(fold_sum(lane, ${frame.total("squares")}) / f32(P.n) + P.eps);`;
 }
 
-function value(at: (k: string) => string, centered: boolean): string {
+export function value(at: (k: string) => string, centered: boolean): string {
   return centered ? `(${at("start + k")} - m)` : at("start + k");
 }

@@ -1,9 +1,9 @@
 import type { Tensor } from "../tensor.ts";
-import { normalization, normalizationGradient } from "./normalize.ts";
+import { normalization } from "./normalize.ts";
 import { apply } from "./op.ts";
 
-export const rmsNormGradientOp = normalizationGradient("rmsNorm", false);
-export const rmsNormOp = normalization("rmsNorm", false, rmsNormGradientOp);
+/** The norm and its gradients, also for those that are fused with something else. */
+export const rmsNormOps = normalization("rmsNorm", false);
 
 /**
  * Root-mean-square normalisation over the last axis: `y = x / √(mean(x²) + eps) · weight`.
@@ -16,5 +16,5 @@ export const rmsNormOp = normalization("rmsNorm", false, rmsNormGradientOp);
  * @see Zhang & Sennrich 2019, eq. 4, https://arxiv.org/abs/1910.07467
  */
 export function rmsNorm(x: Tensor, weight?: Tensor, eps = 1e-5): Tensor {
-  return apply(rmsNormOp, weight === undefined ? [x] : [x, weight], { eps })[0];
+  return apply(rmsNormOps.op, weight === undefined ? [x] : [x, weight], { eps })[0];
 }

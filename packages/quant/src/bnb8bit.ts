@@ -4,6 +4,9 @@ import type { Int8Packed } from "./schemes/int8.ts";
 
 const weightSuffix = ".weight";
 
+/** Weights go through float16 before they become 8 bits. */
+const largestHalf = 65_504;
+
 /** The names of the weights that are stored in 8 bits: those with a scale by row (`SCB`) beside them. */
 export function bnb8bitNames(file: SafetensorsFile): string[] {
   return [...file.tensors.keys()]
@@ -41,8 +44,8 @@ export async function readBnb8bit(file: SafetensorsFile, name: string): Promise<
   }
 
   const absmax = new Float32Array((await file.readBytes(`${module}.SCB`)).slice().buffer);
-  const bad = absmax.findIndex((value) => !(value >= 0 && value < Infinity));
-  if (bad >= 0) throw fail(`SCB ${bad} must be finite and not negative, got ${absmax[bad]}`);
+  const bad = absmax.findIndex((value) => !(value >= 0 && value <= largestHalf));
+  if (bad >= 0) throw fail(`SCB ${bad} must be from 0 to ${largestHalf}, got ${absmax[bad]}`);
   const codes = new Int8Array((await file.readBytes(name)).slice().buffer);
   return { scheme: "int8", shape: weight.shape, codes, absmax };
 }

@@ -55,8 +55,8 @@ describe("refused, word for word", () => {
     [part("w.weight", { shape: [6] }), "the weight must be I8 with two axes, got I8 [6]."],
     [part("w.weight", { dtype: "U8" }), "the weight must be I8 with two axes, got U8 [2, 3]."],
     [part("w.SCB", scales(1)), "SCB must be F32 [2], got F32 [1]."],
-    [part("w.SCB", scales(1, NaN)), "SCB 1 must be finite and not negative, got NaN."],
-    [part("w.SCB", scales(-1, 1)), "SCB 0 must be finite and not negative, got -1."],
+    [part("w.SCB", scales(1, NaN)), "SCB 1 must be from 0 to 65504, got NaN."],
+    [part("w.SCB", scales(-1, 1)), "SCB 0 must be from 0 to 65504, got -1."],
     [part("w.SCB", { name: "w.other" }), "SCB must be F32 [2], got nothing."],
     [
       part("w.weight_format", { bytes: Uint8Array.of(1) }),

@@ -41,10 +41,13 @@ export async function readInt4(file: SafetensorsFile, name: string): Promise<Int
   const codes = await part(name, "U8", [Math.ceil(count / 2), 1]);
   const scaleBytes = await part(`${name}.scale`, "F32", [Math.ceil(count / int4GroupSize)]);
   const scale = new Float32Array(scaleBytes.buffer);
-  const bad = scale.findIndex((value) => !(value >= 0 && value < Infinity));
-  if (bad >= 0) throw fail(`scale ${bad} must be finite and not negative, got ${scale[bad]}`);
+  const bad = scale.findIndex((value) => !(value >= 0 && value < largestScale));
+  if (bad >= 0) throw fail(`scale ${bad} must be from 0 to 2^125, got ${scale[bad]}`);
   return { scheme: "int4", shape, groupSize: int4GroupSize, codes, scale };
 }
+
+/** Eight times as much is no float32 any more. */
+const largestScale = 2 ** 125;
 
 /** The tensors of one weight. */
 export function int4Tensors(

@@ -131,7 +131,7 @@ describe("refused, word for word", () => {
     ],
     [
       changed("a.weight.scale", { bytes: new Uint8Array(Float32Array.of(1, Infinity).buffer) }),
-      "scale 1 must be finite and not negative, got Infinity.",
+      "scale 1 must be from 0 to 2^125, got Infinity.",
     ],
     [
       changed("a.weight.shape", { bytes: new Uint8Array(Int32Array.of(6, -11).buffer) }),

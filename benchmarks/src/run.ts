@@ -6,6 +6,7 @@ import { measure, type Result, type Suite } from "./harness.ts";
 import { machine } from "./machine.ts";
 import { openPeers, type Peer } from "./peers.ts";
 import { writeResults } from "./results.ts";
+import { dispatchSuite } from "./suites/dispatch.ts";
 import { gptStepSuite } from "./suites/gptStep.ts";
 import { matmulSuite } from "./suites/matmul.ts";
 import { matmulPeersSuite } from "./suites/matmulPeers.ts";
@@ -18,6 +19,7 @@ const suites: readonly Suite[] = [
   matmulSuite,
   matmulPeersSuite,
   opsSuite,
+  dispatchSuite,
   mlpStepSuite,
   gptStepSuite,
   trainStepSuite,

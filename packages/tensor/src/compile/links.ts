@@ -67,9 +67,9 @@ export class Links {
     return !(storage instanceof TracedStorage) || this.#leaving.has(storage);
   }
 
-  /** Whether a value can be read at place `to` instead of at `from`: nothing writes to it in between. */
+  /** Whether a value can be read at place `to` instead of at `from`: nothing in between writes to it. */
   isStable({ storage }: View, from: number, to: number): boolean {
-    return !(this.#writers.get(storage) ?? []).some((at) => at > from && at <= to);
+    return !(this.#writers.get(storage) ?? []).some((at) => at > from && at < to);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Variable } from "../autograd/node.ts";
 import type { Device, View } from "../device/device.ts";
+import type { Storage } from "../device/storage.ts";
 import { CompileError, DeviceError } from "../errors.ts";
 import { currentScope, scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
@@ -180,6 +181,8 @@ export function traceStep(
     throw error;
   }
   const left: LeftGrad[] = [];
+  // What the step makes, and no other gradient has taken.
+  const made = new Set<Storage>(trace.runs.flatMap(({ outputs }) => outputs.map(({ storage }) => storage)));
   const cleared: Variable[] = [];
   for (const [variable, entry] of trace.entryGrads) {
     const now = variable.grad;
@@ -194,7 +197,7 @@ export function traceStep(
           `the step left a gradient on argument ${show(now.shape)}. Use grad(loss, [argument]) and return it.`,
         );
       }
-      left.push(leave(trace, variable, now, entry));
+      left.push(leave(trace, variable, now, entry, made));
     }
   }
   trace.restoreGrads();
@@ -208,9 +211,18 @@ export function traceStep(
   return new Step(trace, ports, result, cleared, options);
 }
 
-/** A gradient that stays goes to where the one before it was, or to a storage of its own. */
-function leave(trace: Trace, variable: Variable, grad: Tensor, entry: View | undefined): LeftGrad {
+/** A gradient that stays goes to where the one before it was, or stays where it is. */
+function leave(
+  trace: Trace,
+  variable: Variable,
+  grad: Tensor,
+  entry: View | undefined,
+  free: Set<Storage>,
+): LeftGrad {
   const { shape, dtype } = grad;
+  const isWhole = grad.offset === 0 && grad.storage.bytes === Math.ceil(grad.bytes / 4) * 4;
+  if (entry === undefined && isWhole && free.delete(grad.storage))
+    return { variable, meta: { shape, dtype }, view: { shape, dtype, storage: grad.storage, offset: 0 } };
   const storage = entry?.storage ?? new TracedStorage(grad.device, dtype, grad.size);
   const view: View = { shape, dtype, storage, offset: entry?.offset ?? 0 };
   trace.capture(storage);

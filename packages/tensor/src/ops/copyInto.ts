@@ -58,7 +58,7 @@ export const copyOp: Op<null> = {
   flops: () => 0,
 };
 
-const addOp: Op<{ scale: number }> = {
+export const addIntoOp: Op<{ scale: number }> = {
   name: "addInto",
   mutates: [0],
   infer([target, source]) {
@@ -146,7 +146,7 @@ export function copyInto(target: Tensor, source: Tensor): void {
 export function addInto(target: Tensor, source: Tensor, scale = 1): void {
   scope(() => {
     if (isHalf(target.dtype)) copyInto(target, add(target, mul(source, scale)));
-    else apply(addOp, [target, apart(target, source)], { scale });
+    else apply(addIntoOp, [target, apart(target, source)], { scale });
   });
 }
 

@@ -142,6 +142,32 @@ describe.each(all)("compile on $name", (device) => {
     step.dispose();
   });
 
+  test("gradients accumulate in place, in a dispatch each, and shared ones stay apart", async () => {
+    using _ = openScope();
+    const [a, b] = [make([1, 2], [2]), make([3, 4], [2])];
+    a.requiresGrad = true;
+    b.requiresGrad = true;
+    const step = compile((input: Tensor) => {
+      // Both get the gradient `input`, which is one value.
+      const loss = sum(mul(add(a, b), input));
+      loss.backward();
+      return loss;
+    });
+    const x = make([5, 6], [2]);
+    for (let i = 0; i < 3; i++) step(x);
+    const values = async (leaf: Tensor) =>
+      leaf.grad === undefined ? undefined : [...(await leaf.grad.toArray())];
+    expect([await values(a), await values(b)]).toEqual([
+      [15, 18],
+      [15, 18],
+    ]);
+    expect(step.plan(x).byOp.get("addInto")).toBe(2);
+    expect(step.plan(x).byOp.get("copyInto")).toBeUndefined();
+    forget(a);
+    forget(b);
+    step.dispose();
+  });
+
   test("plan takes nothing, and is what the step then takes", async () => {
     using _ = openScope();
     const x = wave([64, 64]);

@@ -44,5 +44,7 @@ async function runVerb(command: VerbCommand, output: Output, context: RunContext
       return (await import("./verbs/info.ts")).runInfo(command, output);
     case "doctor":
       return (await import("./verbs/doctor.ts")).runDoctor(command, output);
+    case "bench":
+      return (await import("./verbs/bench.ts")).runBench(command, output);
   }
 }

@@ -1,5 +1,6 @@
 export { toolHelp, verbHelp } from "./args/help.ts";
 export type {
+  BenchOptions,
   Command,
   CommonOptions,
   DoctorOptions,

@@ -75,6 +75,15 @@ describe("command line", () => {
     });
     expect(parseCommand(words("info some/path"))).toMatchObject({ path: "some/path" });
     expect(parseCommand(words("doctor --device webgpu"))).toMatchObject({ device: "webgpu" });
+    expect(parseCommand(words("bench --model m --tokens 64 --trace t.json"))).toMatchObject({
+      verb: "bench",
+      model: "m",
+      tokens: 64,
+      batchSize: 1,
+      rank: 8,
+      steps: 5,
+      trace: "t.json",
+    });
   });
 
   test("values may begin with a dash", () => {
@@ -95,14 +104,14 @@ describe("command line", () => {
   });
 
   test.each([
-    ["", /^the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got ""/],
+    ["", /^the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, bench, got ""/],
     [
       "finetun --model m",
-      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "finetun". Did you mean finetune?',
+      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, bench, got "finetun". Did you mean finetune?',
     ],
     [
       "--json eval",
-      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "--json". The verb comes before its flags.',
+      'the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, bench, got "--json". The verb comes before its flags.',
     ],
     [`${finetune} --step 3`, "finetune: --step is not a flag of this verb. Did you mean --steps?"],
     [
@@ -196,7 +205,7 @@ describe("command line", () => {
 
   test("no verb at all is wrong usage", () => {
     expect(() => parseCommand([])).toThrow(
-      "a verb was expected (finetune, generate, eval, merge, quantize, info, doctor), got nothing. Try graft --help.",
+      "a verb was expected (finetune, generate, eval, merge, quantize, info, doctor, bench), got nothing. Try graft --help.",
     );
   });
 

@@ -247,6 +247,32 @@ export const quantizeFlags: readonly Flag[] = [
   force,
 ];
 
+export const benchFlags: readonly Flag[] = [
+  model,
+  { name: "tokens", kind: "integer", range: { min: 2 }, default: 128, help: "tokens of a row" },
+  {
+    name: "batch-size",
+    kind: "integer",
+    range: { min: 1, max: MAX_ROWS },
+    default: 1,
+    help: "rows of a step",
+  },
+  {
+    name: "rank",
+    kind: "integer",
+    range: { min: 1 },
+    default: 8,
+    help: "rank of the adapter on all linear layers",
+  },
+  { name: "steps", kind: "integer", range: { min: 1 }, default: 5, help: "steps that are timed" },
+  {
+    name: "trace",
+    kind: "text",
+    value: "FILE",
+    help: "write one step as a trace that Perfetto (ui.perfetto.dev) opens; replaces the file",
+  },
+];
+
 /** Flags that every verb takes. */
 export const commonFlags: readonly Flag[] = [
   {

@@ -110,6 +110,19 @@ export interface DoctorOptions extends CommonOptions {
   readonly verb: "doctor";
 }
 
+export interface BenchOptions extends CommonOptions {
+  readonly verb: "bench";
+  readonly model: string;
+  /** Of a row. */
+  readonly tokens: number;
+  readonly batchSize: number;
+  readonly rank: number;
+  /** That are timed. */
+  readonly steps: number;
+  /** File for a trace of one step. */
+  readonly trace: string | undefined;
+}
+
 /** What a command line asks for. */
 export type Command =
   | FinetuneOptions
@@ -119,6 +132,7 @@ export type Command =
   | QuantizeCommandOptions
   | InfoOptions
   | DoctorOptions
+  | BenchOptions
   | { readonly verb: "help"; readonly text: string }
   | { readonly verb: "version" };
 
@@ -285,4 +299,17 @@ export function infoOptions(values: Values, path: string): InfoOptions {
 
 export function doctorOptions(values: Values): DoctorOptions {
   return { verb: "doctor", ...common(values) };
+}
+
+export function benchOptions(values: Values): BenchOptions {
+  return {
+    verb: "bench",
+    ...common(values),
+    model: values.needText("model"),
+    tokens: values.number("tokens"),
+    batchSize: values.number("batch-size"),
+    rank: values.number("rank"),
+    steps: values.number("steps"),
+    trace: values.text("trace"),
+  };
 }

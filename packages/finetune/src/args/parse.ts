@@ -3,6 +3,7 @@ import { UsageError } from "../errors.ts";
 import { toolHelp, verbHelp } from "./help.ts";
 import { nearest } from "./nearest.ts";
 import {
+  benchOptions,
   type Command,
   doctorOptions,
   evalOptions,
@@ -130,5 +131,7 @@ function build(verb: Verb, values: Values, positionals: readonly string[]): Comm
       return infoOptions(values, path ?? "");
     case "doctor":
       return doctorOptions(values);
+    case "bench":
+      return benchOptions(values);
   }
 }

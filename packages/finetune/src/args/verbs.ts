@@ -1,4 +1,5 @@
 import {
+  benchFlags,
   commonFlags,
   evalFlags,
   type Flag,
@@ -9,7 +10,7 @@ import {
 } from "./flags.ts";
 
 /** What `graft` can do. */
-export type VerbName = "finetune" | "generate" | "eval" | "merge" | "quantize" | "info" | "doctor";
+export type VerbName = "finetune" | "generate" | "eval" | "merge" | "quantize" | "info" | "doctor" | "bench";
 
 /** One verb: what its command line may hold and what `--help` says of it. */
 export interface Verb {
@@ -75,6 +76,13 @@ export const verbs: readonly Verb[] = [
     flags: [],
     required: [],
     example: "graft doctor",
+  },
+  {
+    name: "bench",
+    summary: "how long a training step of a model takes here, and which kernels take it",
+    flags: benchFlags,
+    required: ["model"],
+    example: "graft bench --model SmolLM2-135M-Instruct --tokens 128",
   },
 ];
 

@@ -32,6 +32,7 @@ export const embeddingCases: OpCases = {
     looked(3, 0, [2]),
     looked(5, 70, [2, 3]),
     looked(3, 4, [200]),
+    looked(5, 8, [40]),
     looked(300, 3, [5]),
     looked(7, 5, [4], "f16"),
     looked(7, 5, [4], "bf16"),

@@ -81,6 +81,9 @@ const takeOp: Op<TakeAttrs> = {
   flops: () => 0,
 };
 
+/** Places in the index that a workgroup remembers. */
+const PLACES = 64;
+
 const addBackOp: Op<TakeAttrs> = {
   name: "addBack",
   infer([dy], { axis, n }) {
@@ -107,39 +110,61 @@ const addBackOp: Op<TakeAttrs> = {
       }
     }
   },
-  // One workgroup for each row of the result. Its lanes first look whether any index names the row at all (most rows of a
-  // vocabulary are not named); where one does, each lane owns columns and adds the named rows in their order.
+  // One workgroup for each row of the result. Its lanes look through the index for the row (most rows of a vocabulary are not
+  // named); what they find, in any order, one lane sorts. Then each lane owns columns and adds the named rows in their order.
+  // A row that is named more often than the list is long is searched again for each column.
   wgsl: ([dy, index], [out], { axis, n }) => {
     const { outer, inner } = spans(dy.shape, axis);
+    const wide = dy.dtype === "f32" && inner % 4 === 0 && dy.offset % 4 === 0;
+    const as = wide ? "vec4" : undefined;
+    const zero = wide ? "vec4f()" : out.dtype === "f32" ? "0.0f" : `${out.dtype}(0)`;
+    const [at, put] = wide ? ["dy_at4", "y_put4"] : ["dy_at", "y_put"];
     return [
       {
-        key: "addBack",
+        key: wide ? "addBack4" : "addBack",
         over: "group",
         count: outer * n,
         bindings: [
-          { name: "dy", view: dy, access: "read" },
+          { name: "dy", view: dy, access: "read", as },
           { name: "index", view: index, access: "read" },
-          { name: "y", view: out, access: "write" },
+          { name: "y", view: out, access: "write", as },
         ],
         params: [
           ["n", "u32", n],
           ["taken", "u32", sizeOf(index.shape)],
-          ["inner", "u32", inner],
+          ["inner", "u32", wide ? inner / 4 : inner],
         ],
-        declare: () => `var<workgroup> named: atomic<u32>;
+        declare: () => `var<workgroup> found: atomic<u32>;
+var<workgroup> places: array<u32, ${PLACES}>;
 fn row_of(k: u32) -> u32 { return min(u32(max(index_at(k), ${index.dtype}(0))), P.n - 1u); }`,
         main: () =>
           `let row = group % P.n; let o = group / P.n;
-  for (var k = lane; k < P.taken; k += lanes) { if (row_of(k) == row) { atomicStore(&named, 1u); } }
-  workgroupBarrier();
-  let wanted = atomicLoad(&named) == 1u;
-  for (var c = lane; c < P.inner; c += lanes) {
-    var total = dy_zero();
-    if (wanted) {
-      for (var k = 0u; k < P.taken; k++) { if (row_of(k) == row) { total += dy_at((o * P.taken + k) * P.inner + c); } }
+  for (var k = lane; k < P.taken; k += lanes) {
+    if (row_of(k) == row) {
+      let slot = atomicAdd(&found, 1u);
+      if (slot < ${PLACES}u) { places[slot] = k; }
     }
-    y_put(group * P.inner + c, total);
-  }`.replace("dy_zero()", out.dtype === "f32" ? "0.0f" : `${out.dtype}(0)`),
+  }
+  workgroupBarrier();
+  let count = atomicLoad(&found);
+  if (lane == 0u && count <= ${PLACES}u) {
+    for (var i = 1u; i < count; i++) {
+      let place = places[i];
+      var j = i;
+      while (j > 0u && places[j - 1u] > place) { places[j] = places[j - 1u]; j--; }
+      places[j] = place;
+    }
+  }
+  workgroupBarrier();
+  for (var c = lane; c < P.inner; c += lanes) {
+    var total = ${zero};
+    if (count <= ${PLACES}u) {
+      for (var i = 0u; i < count; i++) { total += ${at}((o * P.taken + places[i]) * P.inner + c); }
+    } else {
+      for (var k = 0u; k < P.taken; k++) { if (row_of(k) == row) { total += ${at}((o * P.taken + k) * P.inner + c); } }
+    }
+    ${put}(group * P.inner + c, total);
+  }`,
       },
     ];
   },

@@ -12,6 +12,8 @@ import { matmulSuite } from "./suites/matmul.ts";
 import { matmulPeersSuite } from "./suites/matmulPeers.ts";
 import { mlpStepSuite } from "./suites/mlpStep.ts";
 import { opsSuite } from "./suites/ops.ts";
+import { qloraSuite } from "./suites/qlora.ts";
+import { quantizedSuite } from "./suites/quantized.ts";
 import { smollm2Suite } from "./suites/smollm2.ts";
 import { trainStepSuite } from "./suites/trainStep.ts";
 
@@ -23,6 +25,8 @@ const suites: readonly Suite[] = [
   mlpStepSuite,
   gptStepSuite,
   trainStepSuite,
+  quantizedSuite,
+  qloraSuite,
   smollm2Suite,
 ];
 

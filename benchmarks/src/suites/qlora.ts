@@ -38,6 +38,7 @@ const bases: readonly (readonly [string, QuantizeModelOptions | undefined])[] = 
 /** Training steps of LoRA, rank 8 on every linear layer, over bases in few bits against the base in f32; compiled. */
 export const qloraSuite: Suite = {
   name: "qlora",
+  large: true,
   async cases(devices) {
     const cases: Case[] = [];
     for (const device of devices)

@@ -35,6 +35,7 @@ const tokens = 128;
 /** Forward x·Wᵀ and backward dy·W from packed bits against f32, and both conversions; each group's first case is the f32 path. */
 export const quantizedSuite: Suite = {
   name: "quantized",
+  large: true,
   async cases(devices) {
     return devices.flatMap((device) => weights.flatMap(([rows, columns]) => casesOf(device, rows, columns)));
   },

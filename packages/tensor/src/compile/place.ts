@@ -5,8 +5,11 @@ import { sizeOf } from "../shape.ts";
 import { copyRun } from "./copyRun.ts";
 import { type Run, TracedStorage } from "./trace.ts";
 
-/** Values of a part of a joined storage are aligned to so many, so that kernels may read four at once. */
-const ALIGNED = 4;
+/**
+ * Values of a part of a joined storage are aligned to so many: 256 bytes of f32, so that a kernel that writes several of them can
+ * bind each by itself.
+ */
+const ALIGNED = 64;
 /** Bytes of the largest storage that is made of several. */
 const MOST_JOINED = 2 ** 27;
 

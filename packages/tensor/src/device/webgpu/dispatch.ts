@@ -1,6 +1,7 @@
 import { bytesPer } from "../../dtype.ts";
 import type { Kernel } from "../../ops/kernel.ts";
 import { sizeOf } from "../../shape.ts";
+import { type Part, partsOf } from "./parts.ts";
 import type { Prepared } from "./pipelines.ts";
 import { gridOf, paramWords, writeParams } from "./shader.ts";
 import type { Windows } from "./windows.ts";
@@ -28,6 +29,7 @@ export class Dispatch {
   readonly layout: GPUBindGroupLayout;
   readonly mode: ParamMode;
   readonly windows: Windows | undefined;
+  readonly parts: readonly (Part | undefined)[] | undefined;
   /** The params. In uniform mode they are to be copied to a slot; group 1 is then that uniform buffer. */
   readonly words: Uint32Array<ArrayBuffer>;
   readonly grid: readonly [x: number, y: number];
@@ -47,6 +49,7 @@ export class Dispatch {
     this.mode = mode;
     this.flops = flops;
     this.windows = windows;
+    this.parts = partsOf(kernel);
     this.words = new Uint32Array(paramWords(kernel));
     this.#floats = new Float32Array(this.words.buffer);
     this.grid = gridOf(kernel);
@@ -60,7 +63,7 @@ export class Dispatch {
 
   /** Asks every param again. */
   refresh(): void {
-    writeParams(this.kernel, this.#floats, this.words, 0);
+    writeParams(this.kernel, this.#floats, this.words, 0, this.parts);
   }
 
   /** Records it. `slot` is where the params lie in uniform mode: a bind group of group 1 and the byte offset. */

@@ -254,16 +254,19 @@ export class GpuDevice implements Device {
 
   /** Group 0 of a dispatch: the whole buffers of its kernel's bindings, or of other storages in their order. */
   bindGroup(
-    { kernel, layout, windows }: Dispatch,
+    { kernel, layout, windows, parts }: Dispatch,
     storages: readonly Storage[] = kernel.bindings.map(({ view }) => view.storage),
   ): GPUBindGroup {
     this.counters.bindGroupsCreated++;
     return this.gpu.createBindGroup({
       layout,
-      entries: rangesOf(kernel, windows).map((range, binding) => ({
-        binding,
-        resource: rangeIn(bufferOf(storages[range.binding]), range, windows, this.#limits),
-      })),
+      entries: rangesOf(kernel, windows).map((range, binding) => {
+        const buffer = bufferOf(storages[range.binding]);
+        const part = parts?.[range.binding];
+        const resource =
+          part === undefined ? rangeIn(buffer, range, windows, this.#limits) : { buffer, ...part };
+        return { binding, resource };
+      }),
     });
   }
 

@@ -1,6 +1,7 @@
 import { bytesPer, type DType, isHalf } from "../../dtype.ts";
 import type { Binding, Kernel } from "../../ops/kernel.ts";
 import type { ParamMode } from "./dispatch.ts";
+import type { Part } from "./parts.ts";
 import type { Windows } from "./windows.ts";
 
 /** Invocations of a workgroup where a kernel names none. */
@@ -13,11 +14,18 @@ export function paramWords(kernel: Kernel): number {
   return kernel.bindings.length + 1 + (kernel.params?.length ?? 0);
 }
 
-/** Writes the params into a slot of 32-bit words. */
-export function writeParams(kernel: Kernel, floats: Float32Array, words: Uint32Array, start: number): void {
+/** Writes the params into a slot of 32-bit words. `parts`: what the bindings show, where not whole buffers. */
+export function writeParams(
+  kernel: Kernel,
+  floats: Float32Array,
+  words: Uint32Array,
+  start: number,
+  parts?: readonly (Part | undefined)[],
+): void {
   let at = start;
-  for (const { view, as } of kernel.bindings) {
-    const offset = view.storage.start / bytesPer(view.dtype) + view.offset;
+  for (const [i, { view, as }] of kernel.bindings.entries()) {
+    const before = view.storage.start - (parts?.[i]?.offset ?? 0);
+    const offset = before / bytesPer(view.dtype) + view.offset;
     words[at++] = as === "vec4" ? offset / 4 : offset;
   }
   words[at++] = kernel.count;

@@ -1,6 +1,7 @@
 // Ops that do in one dispatch what a composition does in several: the same numbers, and the number of dispatches.
 import {
   add,
+  addLayerNorm,
   addRmsNorm,
   type Device,
   fromArray,
@@ -75,6 +76,18 @@ const pairs: Record<string, Pair> = {
     composed: (x, residual) => add(add(x, residual), rootNorm(add(x, residual), 1e-3)),
     other: (x, residual) => add(add(x, residual), rootNorm(add(x, residual), 1e-3 + 1e-8)),
     dispatches: [1 + 1, 1],
+  },
+  addLayerNorm: {
+    shapes: [rows, rows, [20], [20]],
+    fused(x, residual, weight, bias) {
+      const [sum, normed] = addLayerNorm(x, residual, weight, bias, 1e-3);
+      return add(sum, normed);
+    },
+    composed: (x, residual, weight, bias) =>
+      add(add(x, residual), add(mul(rootNorm(centred(add(x, residual)), 1e-3), weight), bias)),
+    other: (x, residual, weight, bias) =>
+      add(add(x, residual), add(mul(rootNorm(centred(add(x, residual)), 1e-3 + 1e-8), weight), bias)),
+    dispatches: [1 + 1, 1 + 2],
   },
 };
 

@@ -1,6 +1,6 @@
 import type { Storage } from "../device/storage.ts";
 import { fuseAccumulation } from "../ops/accumulateFuse.ts";
-import { fuseAddNorms } from "../ops/addRmsNormFuse.ts";
+import { fuseAddNorms } from "../ops/normalizeAddFuse.ts";
 import { fuseNormGradients } from "../ops/normalizeFuse.ts";
 import { fusePointwise } from "../ops/pointwise/fuse.ts";
 import type { Pass } from "./links.ts";

@@ -1,6 +1,7 @@
 export { abs } from "./abs.ts";
 export { type AdamWStep, adamWStep } from "./adamWStep.ts";
 export { add } from "./add.ts";
+export { addLayerNorm } from "./addLayerNorm.ts";
 export { addRmsNorm } from "./addRmsNorm.ts";
 export { allFinite } from "./allFinite.ts";
 export { all, any } from "./any.ts";

@@ -4,7 +4,9 @@ import { add } from "./add.ts";
 import { checkAffine, normalization } from "./normalize.ts";
 import { apply } from "./op.ts";
 
-const { op: layerNormOp } = normalization("layerNorm", true);
+/** The norm and its gradients, also for those that are fused with something else. */
+export const layerNormOps = normalization("layerNorm", true);
+const layerNormOp = layerNormOps.op;
 
 /**
  * Layer normalisation over the last axis: `y = (x − mean x) / √(var x + eps) · weight + bias`, with the variance over

@@ -26,6 +26,8 @@ const names = ["x", "weight", "bias"];
 
 /** A norm and its gradients, each in an op of its own. */
 export interface NormOps {
+  /** Whether the mean is taken away. */
+  readonly centered: boolean;
   /** Inputs [x, weight?, bias?]. */
   readonly op: Op<NormAttrs>;
   /** By x. */
@@ -95,7 +97,7 @@ export function normalization(name: string, centered: boolean): NormOps {
     saves: (inputs) => ({ inputs: inputs.length > 1 ? [0, 1] : [0] }),
     flops: ([x]) => 5 * sizeOf(x.shape),
   };
-  return { op, gradientOp, affineOp };
+  return { centered, op, gradientOp, affineOp };
 }
 
 export interface NormGradientAttrs extends NormAttrs {

@@ -4,6 +4,7 @@ import {
   compile,
   copyInto,
   fromArray,
+  layerNorm,
   mul,
   noGrad,
   openScope,
@@ -39,6 +40,10 @@ const fused: Record<string, Step> = {
     return [h, rmsNorm(h, weight)];
   },
   "without a weight, in another shape": (x, y) => rmsNorm(reshape(add(x, y), [6, 8])),
+  "a layer norm": (x, y, weight) => {
+    const h = add(x, y);
+    return add(h, layerNorm(h, weight, weight));
+  },
   "a stream of two": (x, y, weight) => {
     const h = add(x, y);
     const next = add(h, mul(rmsNorm(h, weight), 2));
@@ -75,12 +80,15 @@ async function run(
   return { values, runs };
 }
 
+const countOf = (runs: ReadonlyMap<string, number>, ...names: string[]): number =>
+  names.reduce((count, name) => count + (runs.get(name) ?? 0), 0);
+
 describe.each(Object.entries(fused))("%s", (_, step) => {
   test("is fused, with the same numbers", async () => {
     const [one, two] = [await run(step, true), await run(step, false)];
-    expect(one.runs.get("addRmsNorm") ?? 0).toBeGreaterThan(0);
-    expect(one.runs.get("rmsNorm") ?? 0).toBe(0);
-    expect(two.runs.get("addRmsNorm") ?? 0).toBe(0);
+    expect(countOf(one.runs, "addRmsNorm", "addLayerNorm")).toBeGreaterThan(0);
+    expect(countOf(one.runs, "rmsNorm", "layerNorm")).toBe(0);
+    expect(countOf(two.runs, "addRmsNorm", "addLayerNorm")).toBe(0);
     // The norm of a few values: some roundings of numbers below 8.
     one.values.flat().forEach((value, i) => {
       expect(Math.abs(value - two.values.flat()[i])).toBeLessThan(8 * 8 * 2 ** -24);
@@ -92,7 +100,7 @@ describe.each(Object.entries(fused))("%s", (_, step) => {
 describe.each(Object.entries(apart))("%s", (_, step) => {
   test("is left alone", async () => {
     const [one, two] = [await run(step, true), await run(step, false)];
-    expect(one.runs.get("addRmsNorm") ?? 0).toBe(0);
+    expect(countOf(one.runs, "addRmsNorm", "addLayerNorm")).toBe(0);
     expect(one.values).toEqual(two.values);
   });
 });

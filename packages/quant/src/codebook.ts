@@ -46,14 +46,21 @@ export function codebookScheme(
   const values = table;
   const order = [...table.keys()].sort((a, b) => values[a] - values[b]);
   const sorted = order.map((code) => values[code]);
-  const midpoints = sorted.slice(1).map((value, i) => fround(fround(sorted[i] + value) / 2));
+  const midpoints = Float64Array.from(sorted.slice(1), (value, i) => fround(fround(sorted[i] + value) / 2));
+  const codeAt = Uint8Array.from(order);
   const halfGap = sorted.reduce((gap, value, i) => Math.max(gap, (value - (sorted[i - 1] ?? value)) / 2), 0);
   const zero = table.indexOf(0);
 
+  // The number of midpoints below the value. Those of lower cells are counted beforehand, so that few are compared.
+  const cellOf = (value: number): number => Math.max(0, Math.min(1023, Math.trunc((value + 1) * 512)));
+  const below = Uint8Array.from(
+    { length: 1024 },
+    (_, cell) => midpoints.filter((m) => cellOf(m) < cell).length,
+  );
   const encode = (value: number): number => {
-    let place = 0;
+    let place = below[cellOf(value)];
     while (place < 15 && midpoints[place] < value) place++;
-    return order[place];
+    return codeAt[place];
   };
 
   const scheme: Scheme<CodebookOptions, CodebookPacked> = {

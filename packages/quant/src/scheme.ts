@@ -92,8 +92,9 @@ export function checkValues(name: string, values: Float32Array, shape: Shape): v
     throw new ShapeError(name, `sizes must be whole numbers, got ${show(shape)}.`);
   if (sizeOf(shape) !== values.length)
     throw new ShapeError(name, `${show(shape)} must have ${sizeOf(shape)} values, got ${values.length}.`);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw new ValueError(name, `value ${bad} must be finite, got ${values[bad]}.`);
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isFinite(values[i]))
+      throw new ValueError(name, `value ${i} must be finite, got ${values[i]}.`);
 }
 
 /** The check that every `dequantize` begins with; gives `out` or a new array. */
@@ -138,6 +139,9 @@ export function forBlocks(
 /** The largest magnitude in `values[start, end)`. */
 export function absmaxOf(values: ArrayLike<number>, start: number, end: number): number {
   let largest = 0;
-  for (let i = start; i < end; i++) largest = Math.max(largest, Math.abs(values[i]));
+  for (let i = start; i < end; i++) {
+    const size = Math.abs(values[i]);
+    if (size > largest) largest = size;
+  }
   return largest;
 }

@@ -1,13 +1,16 @@
 import {
+  type CausalLM,
   type LinearLike,
   type LinearSlot,
   type LlamaForCausalLM,
   type LoadOptions,
   llamaConfigFromGguf,
-  llamaConfigFromHf,
   llamaGgufBlocks,
   llamaGgufWeights,
-  loadLlama,
+  loadCausalLM,
+  type ModelConfig,
+  type ModelOf,
+  modelConfigFromHf,
   type WeightSource,
 } from "@graft/nn";
 import { CheckpointError, type GgufFile, quote, type SafetensorsFile } from "@graft/nn/checkpoint";
@@ -37,18 +40,18 @@ export async function loadQuantizedFromHf(
   configJson: unknown,
   file: SafetensorsFile,
   options: LoadQuantizedOptions,
-): Promise<LlamaForCausalLM> {
+): Promise<CausalLM> {
   const { device } = options;
   const settings = readQuantizationConfig(configJson);
   const packed = await openPackedFile(file, settings);
-  const config = llamaConfigFromHf(withoutQuantization(configJson));
+  const config = modelConfigFromHf(withoutQuantization(configJson));
   if (settings === undefined) return loadQuantizing(config, packed.weights, options);
   if (options.quantize !== undefined)
     throw new CheckpointError(
       "loadQuantizedFromHf",
       `${file.name}: the weights must be floats to be quantized, got ${settings.scheme}. Leave out quantize, or take the unquantized model.`,
     );
-  return loadLlama(config, packed.weights, {
+  return loadCausalLM(config, packed.weights, {
     ...options,
     linear: async ({ weight, bias }) =>
       packed.packed.has(weight)
@@ -70,7 +73,7 @@ export async function loadQuantizedFromGguf(
   const weights = llamaGgufWeights(file, config);
   if (options.quantize !== undefined) return loadQuantizing(config, weights, options);
   const blocks = llamaGgufBlocks(file, config);
-  return loadLlama(config, weights, {
+  return loadCausalLM(config, weights, {
     ...options,
     async linear({ weight, inFeatures, outFeatures, bias }) {
       const scheme = blocks.formatOf(weight)?.name ?? "";
@@ -88,12 +91,12 @@ export function withoutQuantization(configJson: unknown): unknown {
   return Object.fromEntries(Object.entries(configJson).filter(([key]) => key !== "quantization_config"));
 }
 
-function loadQuantizing(
-  config: Parameters<typeof loadLlama>[0],
+function loadQuantizing<C extends ModelConfig>(
+  config: C,
   source: WeightSource,
   { quantize: scheme, exclude = ["lm_head"], ...options }: LoadQuantizedOptions,
-): Promise<LlamaForCausalLM> {
-  if (scheme === undefined) return loadLlama(config, source, options);
+): Promise<ModelOf<C>> {
+  if (scheme === undefined) return loadCausalLM(config, source, options);
   quantize(new Float32Array(0), [0, 32], scheme); // refuses unknown schemes and options before anything is read
   const linear = async (slot: LinearSlot): Promise<LinearLike | undefined> => {
     const { weight, inFeatures, outFeatures, bias } = slot;
@@ -107,5 +110,5 @@ function loadQuantizing(
       throw new CheckpointError(source.who, `${source.name}: ${quote(weight)}: ${error.message}`);
     }
   };
-  return loadLlama(config, source, { ...options, linear });
+  return loadCausalLM(config, source, { ...options, linear });
 }

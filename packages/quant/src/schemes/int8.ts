@@ -37,13 +37,15 @@ export const int8: Scheme<Record<never, never>, Int8Packed> = {
   quantize(values, shape) {
     checkValues("int8", values, shape);
     const halves = f16ToF32(f32ToF16(values));
-    const large = halves.findIndex((value) => !Number.isFinite(value));
-    if (large >= 0) throw new ValueError("int8", `value ${large} must fit in float16, got ${values[large]}.`);
     const columns = columnsOf(shape);
     const codes = new Int8Array(values.length);
     const absmax = new Float32Array(values.length === 0 ? 0 : values.length / columns);
     forBlocks(values.length, columns, (start, end, row) => {
       absmax[row] = absmaxOf(halves, start, end);
+      if (absmax[row] === Infinity) {
+        const large = halves.findIndex((value) => Math.abs(value) === Infinity);
+        throw new ValueError("int8", `value ${large} must fit in float16, got ${values[large]}.`);
+      }
       if (absmax[row] === 0) return;
       const scale = Math.fround(Math.fround(1 / absmax[row]) * 127); // torch's 127 / x
       for (let i = start; i < end; i++) codes[i] = roundHalfEven(Math.fround(halves[i] * scale));

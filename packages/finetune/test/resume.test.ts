@@ -1,7 +1,7 @@
 // Losing the GPU in the middle of training changes nothing but the time it takes.
 import { fileURLToPath } from "node:url";
 import { injectLora } from "@graft/lora";
-import { AdamW, clipGradNorm, type LlamaForCausalLM } from "@graft/nn";
+import { AdamW, type CausalLM, clipGradNorm } from "@graft/nn";
 import {
   type Device,
   DeviceLostError,
@@ -14,19 +14,21 @@ import {
 } from "@graft/tensor";
 import { openWebGpu } from "@graft/tensor/node";
 import { afterAll, describe, expect, test } from "vitest";
-import { makeBatch } from "../src/dataset/batching.ts";
+import { makeBatch, type StepBatches } from "../src/dataset/batching.ts";
 import { openModel } from "../src/model/open.ts";
 import { lossSum } from "../src/train/loss.ts";
 import { TrainingSnapshot, trainResumably } from "../src/train/resume.ts";
+import { TrainingStep } from "../src/train/step.ts";
 
 const llama = fileURLToPath(new URL("../../../tools/golden/data/models/llama", import.meta.url));
 const ids = [5, 17, 3, 44, 9, 21, 60, 2, 33, 8, 12];
 
 interface Parts extends Disposable {
   readonly device: Device;
-  readonly model: LlamaForCausalLM;
+  readonly model: CausalLM;
   readonly optimizer: AdamW;
   readonly generators: readonly Generator[];
+  readonly replayed: TrainingStep;
 }
 
 /** LoRA with dropout on a tiny Llama. */
@@ -37,20 +39,32 @@ async function parts(device: Device, close: () => void = () => {}): Promise<Part
   injectLora(model, { rank: 2, alpha: 4, dropout: 0.2, targetModules: "all-linear" }, { generator });
   model.train();
   const optimizer = new AdamW(model.namedParameters(), { learningRate: 1e-2 });
+  const replayed = new TrainingStep(model, optimizer, 1);
   return {
     device,
     model,
     optimizer,
+    replayed,
     generators: [generator],
-    [Symbol.dispose]: close,
+    [Symbol.dispose]() {
+      replayed[Symbol.dispose]();
+      optimizer.dispose();
+      close();
+    },
   };
 }
 
-/** One step on rows that follow from its number; its loss and gradient norm. */
-async function run({ model, optimizer }: Parts, step: number): Promise<[loss: number, norm: number]> {
-  using _all = openScope();
+/** The rows of a step follow from its number. */
+function batchesOf(step: number): StepBatches {
   const turned = [...ids.slice(step % 5), ...ids.slice(0, step % 5)];
   const batch = makeBatch([{ inputIds: turned, labels: turned }]);
+  return { batches: [batch], targets: batch.targets };
+}
+
+/** One step op by op; its loss and gradient norm. */
+async function eager({ model, optimizer }: Parts, step: number): Promise<[loss: number, norm: number]> {
+  using _all = openScope();
+  const [batch] = batchesOf(step).batches;
   const loss = scope(() => {
     const mean = mul(lossSum(model, batch), 1 / batch.targets);
     mean.backward();
@@ -63,6 +77,12 @@ async function run({ model, optimizer }: Parts, step: number): Promise<[loss: nu
   return read;
 }
 
+/** The step that `graft finetune` replays. */
+async function compiled({ replayed }: Parts, step: number): Promise<[loss: number, norm: number]> {
+  const { loss, gradNorm } = await replayed.run(batchesOf(step));
+  return [loss, gradNorm];
+}
+
 const steps = 4;
 const valuesOf = async ({ model }: Parts): Promise<number[][]> =>
   Promise.all(
@@ -71,8 +91,9 @@ const valuesOf = async ({ model }: Parts): Promise<number[][]> =>
       .map(async ([, parameter]) => [...(await parameter.toArray())]),
   );
 
-/** Submits of 48 dispatches, so that a step has several places to be lost at. */
-const openGpu = (): Promise<GpuDevice> => openWebGpu({ flush: { dispatches: 48, bytes: 1e12 } });
+/** Short submits, so that a step has several places to be lost at. */
+const openGpu = (dispatches: number): Promise<GpuDevice> =>
+  openWebGpu({ flush: { dispatches, bytes: 1e12 } });
 
 /** Calls `before` with the number of each submit, from 0, before and after it happens. */
 function watchSubmits({ gpu }: GpuDevice, on: (submit: number, when: "before" | "after") => void): void {
@@ -86,13 +107,16 @@ function watchSubmits({ gpu }: GpuDevice, on: (submit: number, when: "before" | 
   };
 }
 
-describe("training that loses its device", async () => {
+describe.each([
+  ["eager", eager, 48],
+  ["compiled", compiled, 24],
+] as const)("%s training that loses its device", async (_, run, dispatches) => {
   const losses: number[][] = [];
   /** Submits that were made when each step began, and at the end of all. */
   const begins: number[] = [];
-  const device = await openGpu();
+  const device = await openGpu(dispatches);
   let submits = 0;
-  watchSubmits(device, (_, when) => {
+  watchSubmits(device, (__, when) => {
     if (when === "after") submits++;
   });
   const whole = await trainResumably(
@@ -101,7 +125,7 @@ describe("training that loses its device", async () => {
       begins.push(submits);
       return run(state, step);
     },
-    { steps, snapshotEvery: 2, onStep: (_, result) => void losses.push(result) },
+    { steps, snapshotEvery: 2, onStep: (__, result) => void losses.push(result) },
   );
   begins.push(submits);
   const expected = await valuesOf(whole);
@@ -124,7 +148,7 @@ describe("training that loses its device", async () => {
         const ended = await trainResumably(
           async () => {
             if (opened++ > 0) return parts(device); // its pipelines are there already
-            const first = await openGpu();
+            const first = await openGpu(dispatches);
             watchSubmits(first, (submit, when) => {
               if (submit === at && when === lostWhen) first.gpu.destroy();
             });
@@ -134,7 +158,7 @@ describe("training that loses its device", async () => {
           {
             steps,
             snapshotEvery: 2,
-            onStep: (_, result) => void told.push(result),
+            onStep: (__, result) => void told.push(result),
             onLoss: (error, step) => {
               expect(error).toBeInstanceOf(DeviceLostError);
               resumed.push(step);

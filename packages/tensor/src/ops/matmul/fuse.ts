@@ -108,7 +108,7 @@ class Fusion {
     const groups: { kind: string; node: Moving }[] = [];
     for (const node of this.sequence.nodes()) {
       const sums = this.#known.get(node);
-      if (sums === undefined || sums.transposeA !== areGradients) continue;
+      if (sums === undefined || sums.transposeA !== areGradients || !this.#isFinal(node)) continue;
       const kind = kindOf(sums);
       const group = groups.findLast(
         (each) => each.kind === kind && isNear(this.sequence, each.node, node, areGradients),
@@ -122,6 +122,11 @@ class Fusion {
       const members = [...others.members, ...sums.members];
       group.node = this.#replace([group.node, node], place, { ...sums, members });
     }
+  }
+
+  /** Whether nobody changes the results in place. The logits of a loss in pieces are, so that one piece is alive at a time. */
+  #isFinal(node: Moving): boolean {
+    return node.run.outputs.every(({ storage }) => this.sequence.producerOf(storage) === node);
   }
 
   /** The single sum that makes a whole value for one run alone, which can take its place. */

@@ -7,7 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { matmulBy } from "../../src/ops/matmul/matmul.ts";
 import { type MatmulAttrs, planMatmul } from "../../src/ops/matmul/plan.ts";
 import { matmulReference } from "../../src/ops/matmul/reference.ts";
-import { extentOf, type TileClass, tilesFor } from "../../src/ops/matmul/tiles.ts";
+import { extentOf, type TileClass, tileFor, tilesFor } from "../../src/ops/matmul/tiles.ts";
 import { type Shape, sizeOf } from "../../src/shape.ts";
 import { validateWgsl } from "../../test-support/wgsl.ts";
 import { RaceDevice } from "./raceDevice.ts";
@@ -166,6 +166,34 @@ test("the table chooses by what the adapter says of itself and by shape", () => 
   expect(chosen(8, 576, 576, NN)).toEqual([cpu, cpu, none, real, real, real]);
   expect(chosen(8, 16, 16, NT)).toEqual(new Array(6).fill(none));
   expect(bare.info).toMatchObject({ subgroups: false, subgroupSize: 0 });
+});
+
+test("a text of another length takes the same tiles", () => {
+  const adapters = [
+    { subgroups: true, subgroupSize: 8, software: true },
+    { subgroups: false, subgroupSize: 0, software: true },
+    { subgroups: true, subgroupSize: 32, software: false },
+  ];
+  for (const adapter of adapters)
+    for (const attrs of [NT, NN, TN])
+      for (const [one, other] of [
+        [576, 192],
+        [1536, 8],
+        [8, 1536],
+        [48, 8],
+        [49152, 576],
+      ]) {
+        const forms = [9, 20, 128, 513, 4000].map((length) => {
+          const [m, n, k] = attrs.transposeA ? [one, other, length] : [length, one, other];
+          const shapes = [attrs.transposeA ? [k, m] : [m, k], attrs.transposeB ? [n, k] : [k, n]];
+          const [a, b] = shapes.map((shape) => ({ shape, dtype: "f32" as const }));
+          const extent = extentOf(planMatmul(a, b, attrs));
+          const info = { ...gpu.info, ...adapter };
+          const tile = tileFor(extent, info);
+          return { name: tile.name, swaps: tile.swaps(extent), form: tile.form([extent], info) };
+        });
+        for (const form of forms) expect(form).toEqual(forms[0]);
+      }
 });
 
 test("the budget notices one value that is off by a few roundings", async () => {

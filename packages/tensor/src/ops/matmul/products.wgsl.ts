@@ -4,7 +4,7 @@ import type { Binding, GpuInfo, Kernel, Param } from "../kernel.ts";
 import type { Form, Frame } from "./frame.ts";
 import { type Along, declareOperands, keyOf, operandOf } from "./operand.ts";
 import { type Source, type Stored, storedOf } from "./reader.ts";
-import { type Extent, type Tile, type TileClass, tileFor } from "./tiles.ts";
+import { type Extent, type Tile, type TileClass, tileFor, workOf } from "./tiles.ts";
 
 export interface TermView {
   readonly a: Source;
@@ -84,7 +84,7 @@ export function productsKernels(
     const k = terms.reduce((all, term) => all + term.k, 0);
     return { m, n, k, matrices: 1, alongA, alongB };
   });
-  const work = extents.reduce((all, { m, n, k }) => all + m * n * k, 0);
+  const work = extents.reduce((all, extent) => all + workOf(extent), 0);
   const batches: Batch[] = [];
   real.forEach((member, i) => {
     const tile = tileFor(extents[i], gpu, forced, work);

@@ -30,7 +30,7 @@ export interface Tile {
   /** Whether the kernel runs there at all. */
   takes(extent: Extent, gpu: GpuInfo): boolean;
   /** Whether it is the one to choose, where the ones before it were not. */
-  suits(multiplications: number, gpu: GpuInfo): boolean;
+  suits(work: number, gpu: GpuInfo): boolean;
   /** Whether a and b should change places. */
   swaps(extent: Extent): boolean;
   /** Rows of the tiles of a product: products of one dispatch have the same. */
@@ -40,21 +40,34 @@ export interface Tile {
   kernel(frame: Frame, form: Form): Kernel;
 }
 
-/** Below so many multiplications a product costs no more than its dispatch, and is not worth a pipeline of its own. */
+/** Below so much work a product costs no more than its dispatch, and is not worth a pipeline of its own. */
 const SMALL = 2 ** 15;
 /** Where fewer large tiles than this would leave a GPU idle, four times as many small ones are made. */
 const FEW_TILES = 64;
-/** Up to so many columns, of more rows, are better made as rows: as in the products with the factors of a LoRA. */
-const THIN = 16;
+/** Up to so many columns, of more rows than these, are better made as rows: as in the products with the factors of a LoRA. */
+const THIN = { columns: 16, rows: 8 };
 
-const isThin = ({ m, n }: Extent): boolean => n <= THIN && m > n;
+const isThin = ({ m, n }: Extent): boolean => n <= THIN.columns && m > THIN.rows;
+
+/**
+ * Rows of an a that is not transposed, and the inner size of one that is, are often as many as a text has tokens. What a class is
+ * chosen by must not depend on them, but for "few", or else a text of another length would need other pipelines.
+ */
+const isRows = ({ alongA }: Extent): boolean => alongA === "k";
+
+/** Multiplications with 16 rows (or steps of an a that is transposed). */
+export const workOf = (extent: Extent): number => 16 * extent.n * (isRows(extent) ? extent.k : extent.m);
+
+/** Large tiles, with 256 rows where there may be any number. */
+const tilesOf = (extent: Extent): number =>
+  Math.ceil((isRows(extent) ? 256 : extent.m) / 64) * Math.ceil(extent.n / 64) * extent.matrices;
 
 /** Which tile class an adapter and a shape get: the first that suits. Measurements: docs/decisions/0005-matmul-tiles.md. */
 const table: readonly Tile[] = [
   {
     name: "broadcast",
     takes: (_, { subgroups, subgroupSize }) => subgroups && [4, 8, 16].includes(subgroupSize),
-    suits: (multiplications, { software }) => software && multiplications >= SMALL,
+    suits: (work, { software }) => software && work >= SMALL,
     swaps: isThin,
     rows: ({ m }) => (m <= 1 ? 1 : m <= 8 ? 8 : 16),
     form([extent], { subgroupSize }) {
@@ -66,7 +79,7 @@ const table: readonly Tile[] = [
     name: "split",
     takes: (extent) =>
       (isThin(extent) ? extent.n : extent.m) <= 8 && extent.alongA === "k" && extent.alongB === "k",
-    suits: (multiplications, { software }) => !software && multiplications >= SMALL,
+    suits: (work, { software }) => !software && work >= SMALL,
     swaps: isThin,
     rows: ({ m }) => (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8),
     form([extent]) {
@@ -77,12 +90,11 @@ const table: readonly Tile[] = [
   {
     name: "workgroup",
     takes: () => true,
-    suits: (multiplications, { software }) => !software && multiplications >= SMALL,
+    suits: (work, { software }) => !software && work >= SMALL,
     swaps: () => false,
     rows: () => 0,
     form(extents) {
-      const large = ({ m, n, matrices }: Extent) => Math.ceil(m / 64) * Math.ceil(n / 64) * matrices;
-      const tile = extents.reduce((sum, extent) => sum + large(extent), 0) < FEW_TILES ? 32 : 64;
+      const tile = extents.reduce((sum, extent) => sum + tilesOf(extent), 0) < FEW_TILES ? 32 : 64;
       return { rows: tile, columns: tile, lanes: 0 };
     },
     kernel: workgroupKernel,
@@ -96,25 +108,27 @@ const table: readonly Tile[] = [
     form(extents) {
       const m = Math.max(...extents.map((extent) => extent.m));
       const n = Math.max(...extents.map((extent) => extent.n));
-      const rows = m >= 8 * PLAIN_SIDE ? 8 : m > 8 ? 4 : 1;
-      return { rows: rows * PLAIN_SIDE, columns: (n > 16 ? 4 : 1) * PLAIN_SIDE, lanes: 0, single: true };
+      return {
+        rows: (m > 8 ? 8 : 1) * PLAIN_SIDE,
+        columns: (n > 16 ? 4 : 1) * PLAIN_SIDE,
+        lanes: 0,
+        single: true,
+      };
     },
     kernel: tiledKernel,
   },
 ];
 
-const multiplicationsOf = ({ m, n, k }: Extent): number => m * n * k;
-
-/** The classes that can compute a product on an adapter, the chosen one first. `of`: the multiplications of the dispatch. */
-export function tilesFor(extent: Extent, gpu: GpuInfo, of = multiplicationsOf(extent)): TileClass[] {
+/** The classes that can compute a product on an adapter, the chosen one first. `work`: of its whole dispatch. */
+export function tilesFor(extent: Extent, gpu: GpuInfo, work = workOf(extent)): TileClass[] {
   const able = table.filter((tile) => tile.takes(extent, gpu));
-  const chosen = able.filter((tile) => tile.suits(of, gpu));
+  const chosen = able.filter((tile) => tile.suits(work, gpu));
   return [...new Set([...chosen, ...able])].map(({ name }) => name);
 }
 
 /** The tiles that the table chooses, or `forced` where those can compute the product. */
-export function tileFor(extent: Extent, gpu: GpuInfo, forced?: TileClass, of?: number): Tile {
-  const able = tilesFor(extent, gpu, of);
+export function tileFor(extent: Extent, gpu: GpuInfo, forced?: TileClass, work?: number): Tile {
+  const able = tilesFor(extent, gpu, work);
   const name = forced !== undefined && able.includes(forced) ? forced : able[0];
   return table.find((each) => each.name === name) ?? table[table.length - 1];
 }

@@ -102,6 +102,7 @@ class ParamBuffer {
   }
 
   dispose(): void {
+    this.#device.flush(); // the last replay may not be submitted yet
     this.#buffer.destroy();
   }
 }

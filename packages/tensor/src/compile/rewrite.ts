@@ -11,8 +11,8 @@ import type { Run } from "./trace.ts";
 const passes: readonly Pass[] = [
   fuseAccumulation,
   fuseNormGradients,
-  fuseAddNorms,
   fuseProducts,
+  fuseAddNorms, // of sums that no product took
   fusePointwise,
 ];
 

@@ -110,8 +110,7 @@ test("from the third step on nothing is made or waited for, and a second length 
   try {
     using _ = openScope();
     using training = trainingOn(device, 2);
-    // Products below 2¹⁵ multiplications have kernels of their own: both lengths of this small model lie on one side.
-    const [short, long] = [textOf(device, 96), textOf(device, 128)];
+    const [short, long] = [textOf(device, 24), textOf(device, 40)];
     for (let i = 0; i < 2; i++) training.step(...short).dispose();
     const before = { ...device.counters };
     for (let i = 0; i < 3; i++) training.step(...short).dispose();

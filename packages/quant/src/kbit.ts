@@ -4,6 +4,8 @@ import { cast, noGrad, scope, structureChanged } from "@graft/tensor";
 export interface PrepareOptions {
   /** Parameters that stay as they are stored, by the ends of their names, for example `["embed_tokens.weight"]`. Default: none. */
   readonly keep?: readonly string[];
+  /** Sets `gradientCheckpointing` of every block that offers it: memory for time. Default true. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 /** What `prepareForKbitTraining` did. */
@@ -14,14 +16,18 @@ export interface PrepareReport {
 
 /**
  * Makes a quantized model ready for adapters, as PEFT's `prepare_model_for_kbit_training`: freezes every parameter and widens
- * those of 16 bits that are not packed (norms, embedding, head) to f32, in place. An embedding of 16 bits trains as well
- * (activations are f32 in any case): list it in `keep` to save half of its memory. Activations flow through the frozen
- * layers without the flag that PyTorch needs for it; for checkpointing call `checkpoint` around blocks.
+ * those of 16 bits that are not packed (norms, embedding, head) to f32, in place. An embedding of 16 bits serves as well
+ * (activations are f32 in any case): list it in `keep` to save half of its memory. Inputs need no flag for checkpointing.
  *
  * @see PEFT `src/peft/utils/other.py`, prepare_model_for_kbit_training
  */
-export function prepareForKbitTraining(model: Module, { keep = [] }: PrepareOptions = {}): PrepareReport {
+export function prepareForKbitTraining(
+  model: Module,
+  { keep = [], gradientCheckpointing = true }: PrepareOptions = {},
+): PrepareReport {
   model.freeze();
+  for (const [, module] of model.namedModules())
+    if ("gradientCheckpointing" in module) module.gradientCheckpointing = gradientCheckpointing;
   const widened: string[] = [];
   const kept = (name: string): boolean => keep.some((end) => name === end || name.endsWith(`.${end}`));
   for (const [name, parameter] of [...model.namedParameters()]) {

@@ -81,8 +81,8 @@ def randomise(model, seed):
     with torch.no_grad():
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=g)
-            if "norm" in name:
-                p.copy_(1 + 0.2 * noise)
+            if "norm" in name or "ln_" in name:
+                p.copy_((0 if name.endswith("bias") else 1) + 0.2 * noise)
             elif "embed" in name or "lm_head" in name:
                 p.copy_(0.5 * noise)
             else:
@@ -105,6 +105,15 @@ def llama_config(**over):
                  num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=True,
                  bos_token_id=0, eos_token_id=0, pad_token_id=0)
     return LlamaConfig(**{**small, **over})
+
+
+def gpt2_config(**over):
+    from transformers import GPT2Config
+
+    # Dropout is off in evaluation; as a base for training it would not be.
+    small = dict(vocab_size=96, n_embd=32, n_head=4, n_layer=2, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+                 bos_token_id=0, eos_token_id=0, pad_token_id=0)
+    return GPT2Config(**{**small, **over})
 
 
 def load_causal(folder, **over):

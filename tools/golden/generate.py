@@ -11,6 +11,7 @@ FIXTURES = {
     "models": "models",
     "lora_training": "lora_training",
     "adapters": "adapters",
+    "gpt2_adapters": "gpt2_adapters",
     "gguf": "gguf_blocks",
     "gguf_models": "gguf_models",
     "threefry": "threefry",

@@ -5,7 +5,7 @@ import json
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
 
-from common import drop_extras, fresh_folder, llama_config, load_causal, randomise, token_rows, write_json, write_tensors
+from common import drop_extras, fresh_folder, gpt2_config, llama_config, load_causal, randomise, token_rows, write_json, write_tensors
 
 SMALL = dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=128, bos_token_id=0, eos_token_id=0, pad_token_id=0)
@@ -48,6 +48,9 @@ CASES = {
     "sharded": (lambda: llama_config(vocab_size=130, tie_word_embeddings=False), torch.float32, None, {"max_shard_size": "40KB"}),
     "llama-f16": (lambda: llama_config(), torch.float16, None, {}),
     "llama-bf16": (lambda: llama_config(), torch.bfloat16, None, {}),
+    "gpt2": (lambda: gpt2_config(), torch.float32, None, {}),
+    "gpt2-odd": (lambda: gpt2_config(vocab_size=67, n_embd=42, n_head=3, n_inner=50, n_positions=11, activation_function="gelu", layer_norm_epsilon=1e-6,
+                                     tie_word_embeddings=False), torch.float16, None, {}),
 }
 
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import type { FinetuneOptions, FinetuneSource } from "./args/options.ts";
 import { generate } from "./generate.ts";
 import type { OpenedModel } from "./model/opened.ts";
@@ -19,12 +19,7 @@ export interface Demo {
   /** The user's options, and the demo's where the user gave none. */
   readonly options: FinetuneOptions;
   /** Shows how the model continues a sentence. */
-  sample(
-    model: LlamaForCausalLM,
-    opened: OpenedModel,
-    when: "before" | "after",
-    output: Output,
-  ): Promise<void>;
+  sample(model: CausalLM, opened: OpenedModel, when: "before" | "after", output: Output): Promise<void>;
 }
 
 /** `graft finetune --demo`: adapts the embedded model to chapters of Moby Dick. Flags that are given win. */

@@ -1,4 +1,4 @@
-import { KvCache, type LlamaForCausalLM } from "@graft/nn";
+import { type CausalLM, KvCache } from "@graft/nn";
 import {
   type Compiled,
   compile,
@@ -40,7 +40,7 @@ const PIECES = [256, 64, 16, 1] as const;
  * @param promptIds - at least one token
  */
 export async function generate(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   promptIds: readonly number[],
   { maxNewTokens, sampler, eosTokenIds, onToken }: GenerateOptions,
 ): Promise<Generated> {
@@ -61,12 +61,15 @@ export async function generate(
 export class Decoder implements Disposable {
   readonly #device: Device;
   readonly #cache: KvCache;
+  /** Positions that the model knows: learned ones end there. */
+  readonly #positions: number;
   readonly #step: Compiled<[Tensor, Tensor], Tensor>;
 
   /** @param capacity - tokens of the longest text */
-  constructor(model: LlamaForCausalLM, capacity: number) {
+  constructor(model: CausalLM, capacity: number) {
     const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = model.config;
-    this.#device = model.model.norm.weight.device;
+    this.#positions = model.config.maxPositionEmbeddings;
+    this.#device = model.device;
     // Room for the padding of a last piece.
     this.#cache = new KvCache({ capacity: capacity + PIECES[0] });
     this.#cache.reserve(this.#device, { layers, kvHeads, headDim });
@@ -86,8 +89,10 @@ export class Decoder implements Disposable {
     let logits: Tensor | undefined;
     for (let at = 0; at < ids.length; ) {
       const rest = ids.length - at;
-      // The largest piece that is filled, else the smallest that holds the rest.
-      const piece = PIECES.find((size) => size <= rest && size > 1) ?? (rest === 1 ? 1 : PIECES[2]);
+      // The largest piece that is filled, else the smallest that holds the rest, unless its padding has no positions.
+      const filled = PIECES.find((size) => size <= rest && size > 1) ?? (rest === 1 ? 1 : PIECES[2]);
+      const room = this.#positions - this.#cache.length;
+      const piece = filled > room && room > 0 ? 1 : filled;
       const given = Math.min(piece, rest);
       logits?.dispose();
       logits = this.#run(ids.slice(at, at + given), piece);

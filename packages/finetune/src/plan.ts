@@ -1,4 +1,4 @@
-import { AdamW, type LlamaForCausalLM } from "@graft/nn";
+import { AdamW, type CausalLM } from "@graft/nn";
 import { QuantizedEmbedding, QuantizedLinear } from "@graft/quant";
 import { bytesPer, type Device, keep, scope, zeros } from "@graft/tensor";
 import type { FinetuneOptions } from "./args/options.ts";
@@ -31,7 +31,7 @@ export interface TrainingPlan {
  * @param baseBytes - what the device held before the adapter came
  */
 export function planTraining(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   device: Device,
   baseBytes: number,
   options: Pick<FinetuneOptions, "batchSize" | "sequenceLength">,
@@ -77,11 +77,11 @@ export function sayPlan(plan: TrainingPlan, deviceName: string, output: Output):
   output.result({ event: "plan", device: deviceName, ...plan }, text);
 }
 
-function baseParts(model: LlamaForCausalLM, baseBytes: number): TrainingPlan["base"] {
+function baseParts(model: CausalLM, baseBytes: number): TrainingPlan["base"] {
   const bytesOf = (
     parameters: Iterable<{ readonly size: number; readonly dtype: Parameters<typeof bytesPer>[0] }>,
   ) => [...parameters].reduce((sum, { size, dtype }) => sum + size * bytesPer(dtype), 0);
-  const table = new Set(model.model.embed_tokens.parameters());
+  const table = new Set(model.tokenEmbedding.parameters());
   const packed = new Set(
     [...model.namedModules()].flatMap(([, module]) =>
       module instanceof QuantizedLinear || module instanceof QuantizedEmbedding
@@ -100,7 +100,7 @@ function baseParts(model: LlamaForCausalLM, baseBytes: number): TrainingPlan["ba
  * activations, in f32), the logits of one piece with their gradient, and the largest weight gradient on its way.
  */
 function stepBytes(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   { batchSize, sequenceLength }: Pick<FinetuneOptions, "batchSize" | "sequenceLength">,
 ): number {
   const c = model.config;

@@ -229,7 +229,9 @@ describe("command line", () => {
     const help = parseCommand(["finetune", "--help"]);
     if (help.verb !== "help") throw new Error("no help");
     expect(help.text).toContain("learning rate after the warm-up [0.0002]");
-    expect(help.text).toContain("layers that get an adapter, or all-linear [q_proj,v_proj]");
+    expect(help.text).toContain(
+      "layers that get an adapter, or all-linear; for a GPT-2 c_attn [q_proj,v_proj]",
+    );
   });
 
   test("version is asked for by the tool and by a verb", () => {

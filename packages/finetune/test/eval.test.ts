@@ -35,6 +35,8 @@ describe("eval", () => {
     "mistral",
     "qwen2",
     "sharded",
+    "gpt2",
+    "gpt2-odd",
   ])("gives the loss that transformers gives: %s", async (name) => {
     const expected = JSON.parse(readFileSync(golden(`models/${name}.json`), "utf8"));
     const data = await goldenRows(name);

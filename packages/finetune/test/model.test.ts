@@ -57,7 +57,9 @@ describe("a model that cannot be opened", () => {
       'graft: config: config.json: quantization_config: quant_method must be bitsandbytes, got "gptq". Use the unquantized model, or quantize that with graft quantize.',
     );
     const other = await changedModel(llama, at("other"), { config: { model_type: "mamba" } });
-    expect(await message(other)).toMatch(/model_type must be one of llama, mistral, qwen2, got "mamba"/);
+    expect(await message(other)).toMatch(
+      /model_type must be one of llama, mistral, qwen2, gpt2, got "mamba"/,
+    );
   });
 
   test("hostile files are refused", async () => {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import { type Device, fromArray, noGrad, scope } from "@graft/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
 import { generate } from "../src/generate.ts";
@@ -44,7 +44,7 @@ export function smollm2Tests(deviceName: string, open: () => Promise<Device>): v
   describe(`SmolLM2-135M on ${deviceName}`, { timeout: 1_200_000 }, () => {
     let device: Device;
     let opened: OpenedModel;
-    let model: LlamaForCausalLM;
+    let model: CausalLM;
     let tensors: Awaited<ReturnType<typeof readTensors>>;
     beforeAll(async () => {
       device = await open();

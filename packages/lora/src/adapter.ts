@@ -1,4 +1,4 @@
-import type { Module } from "@graft/nn";
+import { isLinearLike, type Module } from "@graft/nn";
 import {
   type ByteSource,
   type Opener,
@@ -84,6 +84,8 @@ export async function saveAdapter(
     baseModelNameOrPath: baseModelNameOrPath ?? own.baseModelNameOrPath,
     revision: revision ?? own.revision,
   };
+  const adapted = layersOf(model, "saveAdapter").filter(([, layer]) => layer.adapters.has(adapterName));
+  const fanInFanOut = adapted.some(([, layer]) => layer.fanInFanOut);
   const stored = [];
   for (const [name, tensor] of tensors) {
     const values = await tensor.toArray();
@@ -93,7 +95,7 @@ export async function saveAdapter(
     stored.push({ name, dtype: wide ? "F64" : "F32", shape: tensor.shape, bytes } as const);
   }
   return new Map<string, string | Uint8Array>([
-    [configFile, JSON.stringify(toPeftConfig(config), undefined, 2)],
+    [configFile, JSON.stringify(toPeftConfig(config, { fanInFanOut }), undefined, 2)],
     [weightsFile, serializeSafetensors(stored, { format: "pt" })],
   ]);
 }
@@ -129,7 +131,10 @@ export async function loadAdapter(
   const who = "loadAdapter";
   const { adapterName = "default", isTrainable = false, generator, device, onWarning } = options;
   checkFree(model, adapterName, who);
-  const config = await readAdapterConfig(open, { onWarning, who });
+  const fanInFanOut = [...model.namedModules()].some(
+    ([, module]) => isLinearLike(module) && module.fanInFanOut === true,
+  );
+  const config = await readAdapterConfig(open, { onWarning, who, fanInFanOut });
   if (isTrainable && config.dropout > 0 && generator === undefined)
     throw new LoraError(
       who,
@@ -166,7 +171,11 @@ export async function loadAdapter(
  */
 export async function readAdapterConfig(
   open: Opener,
-  { onWarning, who = "readAdapterConfig" }: { onWarning?: OnWarning; who?: string } = {},
+  {
+    onWarning,
+    who = "readAdapterConfig",
+    fanInFanOut,
+  }: { onWarning?: OnWarning; who?: string; fanInFanOut?: boolean } = {},
 ): Promise<LoraConfig> {
   const source = await open(configFile);
   if (source === undefined)
@@ -189,7 +198,7 @@ export async function readAdapterConfig(
       `${configFile} must be JSON, got something else (${error instanceof Error ? error.message.slice(0, 200) : error}).`,
     );
   }
-  return fromPeftConfig(json, { onWarning, who });
+  return fromPeftConfig(json, { onWarning, who, fanInFanOut });
 }
 
 async function readText(source: ByteSource, who: string): Promise<string> {

@@ -125,6 +125,10 @@ export class LoraLinear extends Module implements LinearLike {
     return this.base.outFeatures;
   }
 
+  get fanInFanOut(): boolean {
+    return this.base.fanInFanOut ?? false;
+  }
+
   /** Adapters by name, in the order in which they were added. */
   get adapters(): ReadonlyMap<string, LoraAdapter> {
     return this.#adapters;

@@ -71,11 +71,17 @@ const known: ReadonlySet<string> = new Set([
  * Reads a parsed `adapter_config.json`. What an adapter says and Graft cannot do is refused by name; keys that nobody
  * knows are reported through `onWarning` and left aside, as PEFT does.
  *
+ * @param options.fanInFanOut - whether the model has layers of which `fan_in_fan_out: true` may be said, as GPT-2's. Each layer
+ *   knows how its weight lies, so what a file says changes nothing. Default false
  * @throws LoraError with all problems at once
  */
 export function fromPeftConfig(
   json: unknown,
-  { onWarning, who = "fromPeftConfig" }: { onWarning?: OnWarning; who?: string } = {},
+  {
+    onWarning,
+    who = "fromPeftConfig",
+    fanInFanOut = false,
+  }: { onWarning?: OnWarning; who?: string; fanInFanOut?: boolean } = {},
 ): LoraConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new LoraError(who, `adapter_config.json must be an object, got ${display(json)}.`);
@@ -111,7 +117,8 @@ export function fromPeftConfig(
     onWarning?.(
       `adapter_config.json has keys that are not known and are left aside: ${unknown.slice(0, 10).map(quote).join(", ")}${unknown.length > 10 ? ", ..." : ""}.`,
     );
-  if (!isNothing(entries.get("fan_in_fan_out")) && entries.get("fan_in_fan_out") !== false)
+  const said = entries.get("fan_in_fan_out");
+  if (!isNothing(said) && said !== false && !fanInFanOut)
     onWarning?.(
       "fan_in_fan_out is taken as false: linear layers keep their weight as [outFeatures, inFeatures].",
     );
@@ -141,15 +148,19 @@ function isNothing(value: unknown): boolean {
  *
  * @param config - `targetModules` must be names or a pattern; `saveAdapter` puts the names of the layers in place of a
  *   function and of "all-linear"
+ * @param options.fanInFanOut - whether an adapted layer keeps its weight as `[inFeatures, outFeatures]`. Default false
  */
-export function toPeftConfig(config: LoraConfig): Record<string, unknown> {
+export function toPeftConfig(
+  config: LoraConfig,
+  { fanInFanOut = false }: { fanInFanOut?: boolean } = {},
+): Record<string, unknown> {
   if (typeof config.targetModules === "function")
     throw new LoraError(
       "toPeftConfig",
       "targetModules must be names or a pattern, got a function. Use saveAdapter, which writes the names of the layers.",
     );
   const taken: Record<string, unknown> = {
-    fan_in_fan_out: false,
+    fan_in_fan_out: fanInFanOut,
     inference_mode: true,
     modules_to_save: null,
     peft_type: "LORA",

@@ -25,9 +25,13 @@ export interface TargetOptions {
 }
 
 /** What PEFT takes where `target_modules` is null. */
-const defaultTargets: ReadonlyMap<string, readonly string[]> = new Map(
-  ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2"].map((type) => [type, ["q_proj", "v_proj"]]),
-);
+const defaultTargets: ReadonlyMap<string, readonly string[]> = new Map([
+  ...["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2"].map((type): [string, string[]] => [
+    type,
+    ["q_proj", "v_proj"],
+  ]),
+  ["gpt2", ["c_attn"]],
+]);
 
 /** Output heads by the names that checkpoints use, at the top of the model. */
 const heads: ReadonlySet<string> = new Set(["lm_head", "embed_out"]);

@@ -1,9 +1,11 @@
 import { readdir } from "node:fs/promises";
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import { bytesSource } from "@graft/nn/checkpoint";
-import { fromArray, noGrad, openCpu, scope } from "@graft/tensor";
+import { fromArray, Generator, noGrad, openCpu, scope } from "@graft/tensor";
 import { describe, expect, test } from "vitest";
 import {
+  injectLora,
+  LoraLinear,
   loadAdapter,
   mergeAndUnload,
   mergeLora,
@@ -26,10 +28,16 @@ const index = (await goldenJson("adapters/adapters.json")) as {
   accepted: Record<string, string>;
   refused: string[];
 };
+const gpt2 = (await goldenJson("gpt2_adapters/adapters.json")) as typeof index;
+/** Golden folder, name and subfolder of every adapter. */
+const accepted = [
+  ...Object.entries(index.accepted).map(([name, folder]) => ["adapters", name, folder] as const),
+  ...Object.entries(gpt2.accepted).map(([name, folder]) => ["gpt2_adapters", name, folder] as const),
+];
 // PEFT computes in float32 too; the two differ in the order of sums.
 const tolerance = 2e-5;
 
-async function logits(model: LlamaForCausalLM, ids: GoldenTensor | undefined): Promise<ArrayLike<number>> {
+async function logits(model: CausalLM, ids: GoldenTensor | undefined): Promise<ArrayLike<number>> {
   if (ids === undefined) throw new Error("no input_ids");
   const out = scope(() =>
     noGrad(() => model.forward(fromArray(device, ids.values, ids.shape, { dtype: "i32" }))),
@@ -37,13 +45,13 @@ async function logits(model: LlamaForCausalLM, ids: GoldenTensor | undefined): P
   return out.toArray();
 }
 
-describe.each(Object.entries(index.accepted))("the adapter %s, written by PEFT", async (name, folder) => {
-  const expected = await goldenTensors(`adapters/${name}.expect.safetensors`);
+describe.each(accepted)("of %s the adapter %s, written by PEFT", async (data, name, folder) => {
+  const expected = await goldenTensors(`${data}/${name}.expect.safetensors`);
   const ids = expected.get("input_ids");
   const want = (key: string): ArrayLike<number> => expected.get(key)?.values ?? [];
-  const adapted = async (): Promise<LlamaForCausalLM> => {
-    const model = await goldenModel("adapters/base", device);
-    await loadAdapter(model, goldenFolder(`adapters/${folder}`));
+  const adapted = async (): Promise<CausalLM> => {
+    const model = await goldenModel(`${data}/base`, device);
+    await loadAdapter(model, goldenFolder(`${data}/${folder}`));
     return model;
   };
 
@@ -77,13 +85,18 @@ describe.each(Object.entries(index.accepted))("the adapter %s, written by PEFT",
 
   test("comes back from a file of ours bit for bit", async () => {
     const first = await saveAdapter(await adapted());
-    const model = await goldenModel("adapters/base", device);
+    const model = await goldenModel(`${data}/base`, device);
     await loadAdapter(model, async (file) => {
       const content = first.get(file);
       if (content === undefined) return undefined;
       return bytesSource(typeof content === "string" ? new TextEncoder().encode(content) : content, file);
     });
     expect(await saveAdapter(model)).toEqual(first);
+    // As PEFT: true where an adapted layer keeps its weight as [in, out]. It says false of what it saw last.
+    const theirs = (await goldenJson(`${data}/${folder}/adapter_config.json`)) as Record<string, unknown>;
+    const ours = JSON.parse(String(first.get("adapter_config.json")));
+    expect(ours.fan_in_fan_out).toBe(data === "gpt2_adapters");
+    if (name !== "head") expect(ours.fan_in_fan_out).toBe(theirs.fan_in_fan_out ?? false);
     expect(distance(await logits(model, ids), want("adapted_logits"))).toBeLessThan(tolerance);
   });
 });
@@ -109,8 +122,24 @@ test("every refused folder is in the list", async () => {
   expect((await readdir(goldenPath("adapters/refuse"))).sort()).toEqual([...index.refused].sort());
 });
 
-async function bitsOf(model: LlamaForCausalLM): Promise<Map<string, unknown>> {
+async function bitsOf(model: CausalLM): Promise<Map<string, unknown>> {
   const bits = new Map<string, unknown>();
   for (const [name, parameter] of model.namedParameters()) bits.set(name, await parameter.toBits());
   return bits;
 }
+
+test("a GPT-2's adapter has PEFT's default targets, and is read without a warning", async () => {
+  const model = await goldenModel("gpt2_adapters/base", device);
+  const warnings: string[] = [];
+  await loadAdapter(model, goldenFolder("gpt2_adapters/default"), {
+    onWarning: (text) => warnings.push(text),
+  });
+  expect(warnings).toEqual([]);
+  const other = await goldenModel("gpt2_adapters/base", device);
+  const { replaced } = injectLora(other, { rank: 4, alpha: 8 }, { generator: new Generator(0) });
+  const names = [...model.namedModules()].flatMap(([path, module]) =>
+    module instanceof LoraLinear ? [path] : [],
+  );
+  expect(replaced).toEqual(names);
+  expect(names).toEqual(["transformer.h.0.attn.c_attn", "transformer.h.1.attn.c_attn"]);
+});

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type LlamaForCausalLM, loadFromHf } from "@graft/nn";
+import { type CausalLM, loadFromHf } from "@graft/nn";
 import type { Opener } from "@graft/nn/checkpoint";
 import { bytesSource, openSafetensors } from "@graft/nn/checkpoint";
 import { folderOpener } from "@graft/nn/node";
@@ -21,7 +21,7 @@ export async function goldenJson(path: string): Promise<unknown> {
   return JSON.parse(await readFile(goldenPath(path), "utf8"));
 }
 
-export async function goldenModel(folder: string, device: Device): Promise<LlamaForCausalLM> {
+export async function goldenModel(folder: string, device: Device): Promise<CausalLM> {
   const bytes = await readFile(goldenPath(`${folder}/model.safetensors`));
   return loadFromHf(await goldenJson(`${folder}/config.json`), await openSafetensors(bytesSource(bytes)), {
     device,

@@ -186,7 +186,7 @@ describe("what is refused, with the model left as it was", () => {
       "a model of no known type without targets",
       sequential,
       {},
-      "injectLora: targetModules must be given for a model of type unknown. Defaults are known for llama, mistral, qwen2, qwen3, gemma, gemma2.",
+      "injectLora: targetModules must be given for a model of type unknown. Defaults are known for llama, mistral, qwen2, qwen3, gemma, gemma2, gpt2.",
     ],
     [
       "a tied output head",

@@ -1,4 +1,4 @@
-import { AdamW, clipGradNorm, type LlamaForCausalLM, schedule } from "@graft/nn";
+import { AdamW, type CausalLM, clipGradNorm, schedule } from "@graft/nn";
 import { crossEntropy, fromArray, openCpu, scope, slice, type Tensor } from "@graft/tensor";
 import { describe, expect, test } from "vitest";
 import { adapterTensors, loadAdapter } from "../src/index.ts";
@@ -45,7 +45,7 @@ describe.each(["all-linear", "patterns"])(
     const expected = await goldenTensors(`lora_training/${name}/expect.safetensors`);
     const rate = schedule("linear", { steps: run.steps, warmupSteps: run.warmupSteps });
 
-    async function train(model: LlamaForCausalLM): Promise<void> {
+    async function train(model: CausalLM): Promise<void> {
       model.train();
       const optimizer = new AdamW(model.namedParameters(), run);
       for (const { step, rows, loss, gradNorm, learningRate } of run.trajectory) {
@@ -68,7 +68,7 @@ describe.each(["all-linear", "patterns"])(
       }
     }
 
-    async function logitsOf(model: LlamaForCausalLM): Promise<ArrayLike<number>> {
+    async function logitsOf(model: CausalLM): Promise<ArrayLike<number>> {
       const ids = rowsOf(expected.get("input_ids"), [0, 1, 2, 3, 4, 5]);
       return scope(() => model.forward(ids).detach()).toArray();
     }

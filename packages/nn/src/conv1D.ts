@@ -20,7 +20,6 @@ export interface Conv1DOptions extends LayerOptions {
 export class Conv1D extends Module implements LinearLike {
   readonly inFeatures: number;
   readonly outFeatures: number;
-  /** PEFT's name for a weight that lies as `[in, out]`; its adapters say so. */
   readonly fanInFanOut = true;
   /** `[inFeatures, outFeatures]` */
   weight: Parameter;

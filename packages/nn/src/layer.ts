@@ -23,6 +23,8 @@ export type LinearFactory = (
 export interface LinearLike extends Module {
   readonly inFeatures: number;
   readonly outFeatures: number;
+  /** The checkpoint keeps W as `[inFeatures, outFeatures]`, as of Conv1D; PEFT's name for it. Default false. */
+  readonly fanInFanOut?: boolean;
   /** @param x - `[..., inFeatures]`; returns `[..., outFeatures]` */
   forward(x: Tensor): Tensor;
   /** W as floats, `[outFeatures, inFeatures]`. Costs memory for packed layers. */

@@ -221,7 +221,9 @@ describe("config.json", () => {
     expect(message(json)).toBe(`config: config.json: ${problem}`);
   });
 
-  test.each(modelNames)("%s: what is written back reads as the same configuration", (name) => {
+  const llamaNames = modelNames.filter((name) => !name.startsWith("gpt2"));
+
+  test.each(llamaNames)("%s: what is written back reads as the same configuration", (name) => {
     const config = llamaConfigFromHf(readJson(`models/${name}/config.json`));
     const written: unknown = JSON.parse(JSON.stringify(llamaConfigToHf(config, "float32")));
     expect(llamaConfigFromHf(written)).toEqual(config);

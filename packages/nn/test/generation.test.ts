@@ -3,8 +3,8 @@ import { testDevices } from "@graft/tensor/testing";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KvCache } from "../src/kvCache.ts";
-import type { LlamaForCausalLM } from "../src/models/llama.ts";
-import { distance, loadModel } from "./support/golden.ts";
+import type { CausalLM } from "../src/models/causalLM.ts";
+import { distance, loadLlama, loadModel } from "./support/golden.ts";
 
 const { cpu, gpu, all } = await testDevices();
 
@@ -15,14 +15,14 @@ function idsTensor(device: Device, ids: readonly number[]): Tensor {
   return fromArray(device, ids, [1, ids.length], { dtype: "i32" });
 }
 
-async function logitsOf(model: LlamaForCausalLM, device: Device, ids: readonly number[]): Promise<number[]> {
+async function logitsOf(model: CausalLM, device: Device, ids: readonly number[]): Promise<number[]> {
   using logits = noGrad(() => scope(() => model.forward(idsTensor(device, ids))));
   return Array.from(await logits.toArray());
 }
 
 /** Logits of all positions, from pieces of the given lengths that go through a cache. */
 async function logitsInPieces(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   device: Device,
   pieces: readonly (readonly number[])[],
 ): Promise<number[]> {
@@ -50,6 +50,7 @@ describe.each(all)("a cache on $name", (device) => {
     ["llama-odd", {}],
     ["qwen2", {}],
     ["mistral", { sliding_window: 4 }],
+    ["gpt2", {}],
   ])("%s %o gives the logits of the whole text, however it is cut", async (name, change) => {
     const before = device.memory().liveBytes;
     const model = await loadModel(name, device, { change });
@@ -93,8 +94,8 @@ describe("a sliding window", () => {
   /** One layer, so that a position sees exactly its window. */
   test.each(all)("of w hides what lies w or more positions back, on $name", async (device) => {
     const window = 3;
-    const whole = await loadModel("mistral", device);
-    const windowed = await loadModel("mistral", device, { change: { sliding_window: window } });
+    const whole = await loadLlama("mistral", device);
+    const windowed = await loadLlama("mistral", device, { change: { sliding_window: window } });
     // Cutting the second layer off leaves one in which information moves.
     whole.model.layers.splice(1).map((block) => block.dispose());
     windowed.model.layers.splice(1).map((block) => block.dispose());

@@ -9,7 +9,7 @@ import {
 } from "@graft/tensor";
 import { testDevices } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
-import type { LlamaForCausalLM } from "../src/models/llama.ts";
+import type { CausalLM } from "../src/models/causalLM.ts";
 import { Parameter } from "../src/parameter.ts";
 import type { TransformerBlock } from "../src/transformerBlock.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type Golden,
   idsOf,
   known,
+  loadLlama,
   loadModel,
   modelNames,
   readGolden,
@@ -40,7 +41,7 @@ function budgetOf({ noise }: Golden): Distances {
   return { logits: 4 * noise.logits, loss: 4e-6, gradients: 4 * noise.gradients };
 }
 
-async function measure(golden: Golden, model: LlamaForCausalLM, device: Device): Promise<Distances> {
+async function measure(golden: Golden, model: CausalLM, device: Device): Promise<Distances> {
   const owner = openScope();
   try {
     const logits = model.forward(idsOf(golden, device));
@@ -99,17 +100,17 @@ describe.each(modelNames)("%s", (name) => {
     expect(device.memory().liveBytes).toBe(before);
   });
 
-  test("another rope base, or one other matrix, is beyond each tolerance", async () => {
+  test("another configuration, or one other matrix, is beyond each tolerance", async () => {
     const golden = await readGolden(name);
-    const rope = golden.config.rope_parameters as Record<string, unknown> | null | undefined;
-    const theta = Number(rope?.rope_theta ?? golden.config.rope_theta) * 1.1;
-    const change = rope ? { rope_parameters: { ...rope, rope_theta: theta } } : { rope_theta: theta };
-    const turned = await loadModel(name, cpu, { change });
+    const turned = await loadModel(name, cpu, { change: otherConfig(golden) });
     expectBeyond(await measure(golden, turned, cpu), budgetOf(golden));
     turned.dispose();
 
     const changed = await loadModel(name, cpu);
-    const weight = known(changed.stateDict().get("model.layers.1.mlp.down_proj.weight"), "weight");
+    const [, weight] = known(
+      [...changed.stateDict()].findLast(([path]) => /\.(down_proj|c_proj)\.weight$/.test(path)),
+      "weight",
+    );
     const values = await weight.toArray();
     for (let i = 0; i < values.length; i++) values[i] *= 1.01;
     weight.upload(values);
@@ -118,11 +119,19 @@ describe.each(modelNames)("%s", (name) => {
   });
 });
 
+/** Another rope base, or twice as many heads where there is no rope. */
+function otherConfig({ config }: Golden): Record<string, unknown> {
+  if (config.model_type === "gpt2") return { n_head: 2 * Number(config.n_head) };
+  const rope = config.rope_parameters as Record<string, unknown> | null | undefined;
+  const theta = Number(rope?.rope_theta ?? config.rope_theta) * 1.1;
+  return rope ? { rope_parameters: { ...rope, rope_theta: theta } } : { rope_theta: theta };
+}
+
 describe.each(all)("checkpointed blocks on $name", (device) => {
   test.each(["llama-odd", "qwen2"])("%s has the same gradients", async (name) => {
     const golden = await readGolden(name);
     const before = device.memory().liveBytes;
-    const model = await loadModel(name, device);
+    const model = await loadLlama(name, device);
     const gradients = async (): Promise<Map<string, ArrayLike<number>>> => {
       using _ = openScope();
       crossEntropy(model.forward(idsOf(golden, device)), targetsOf(golden, device)).backward();
@@ -154,7 +163,7 @@ describe.each(all)("matrices kept in half floats on $name", (device) => {
   ] as const)("%s in %s gives the logits of float32", async (name, dtype) => {
     const golden = await readGolden(name);
     const before = device.memory().liveBytes;
-    const model = await loadModel(name, device, { dtype });
+    const model = await loadLlama(name, device, { dtype });
     const types = new Map([...model.namedParameters()].map(([path, { dtype: own }]) => [path, own]));
     expect(types.get("model.embed_tokens.weight")).toBe(dtype);
     expect(types.get("model.layers.0.self_attn.q_proj.weight")).toBe(dtype);

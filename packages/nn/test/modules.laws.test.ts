@@ -381,6 +381,7 @@ describe("modelTensors", () => {
     );
     const source = bytesSource(serializeSafetensors(bytes), "half.safetensors");
     const rounded = await nn.loadFromHf(hf, await openSafetensors(source), { device: cpu, dtype: "bf16" });
+    if (!(rounded instanceof LlamaForCausalLM)) throw new Error("it is no Llama");
     expect(rounded.model.embed_tokens.weight.dtype).toBe("bf16");
     const first = await model.model.embed_tokens.weight.toArray();
     const close = await rounded.model.embed_tokens.weight.toArray();

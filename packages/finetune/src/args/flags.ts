@@ -109,7 +109,7 @@ export const finetuneFlags: readonly Flag[] = [
     kind: "list",
     value: "NAMES",
     default: ["q_proj", "v_proj"],
-    help: "layers that get an adapter, or all-linear",
+    help: "layers that get an adapter, or all-linear; for a GPT-2 c_attn",
   },
   { name: "steps", kind: "integer", range: { min: 1 }, help: "optimiser steps (instead of --epochs)" },
   { name: "epochs", kind: "number", range: { above: 0 }, default: 1, help: "passes over the data" },

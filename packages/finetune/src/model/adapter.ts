@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { loadAdapter, readAdapterConfig } from "@graft/lora";
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import { openCheckpoint } from "@graft/nn/checkpoint";
 import { folderOpener } from "@graft/nn/node";
 import type { Generator } from "@graft/tensor";
@@ -18,7 +18,7 @@ export interface OpenedAdapter {
   /** As it was given. */
   readonly path: string;
   /** Puts the adapter on the model, the only one and active. */
-  inject(model: LlamaForCausalLM, options?: InjectOptions): Promise<void>;
+  inject(model: CausalLM, options?: InjectOptions): Promise<void>;
 }
 
 /**

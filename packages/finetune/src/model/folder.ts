@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { llamaConfigFromHf, loadLlama, type WeightDtype } from "@graft/nn";
+import { loadCausalLM, modelConfigFromHf, type WeightDtype } from "@graft/nn";
 import { openCheckpoint, type SafetensorsFile } from "@graft/nn/checkpoint";
 import { folderOpener } from "@graft/nn/node";
 import {
@@ -23,7 +23,7 @@ export async function openModelFolder(path: string, options: OpenModelOptions): 
   const json = await readJsonFile(path, "config.json");
   if (json === undefined) throw await noConfig(path);
   const quantization = readQuantizationConfig(json);
-  const config = llamaConfigFromHf(withoutQuantization(json));
+  const config = modelConfigFromHf(withoutQuantization(json));
   const file = await openCheckpoint(folderOpener(path));
   const packed = await packedOf(file, quantization);
   const { tokenizer } = options;
@@ -39,7 +39,7 @@ export async function openModelFolder(path: string, options: OpenModelOptions): 
     async load(device, { onTensor, weights = "stored" } = {}) {
       // In floats the model is f32 as a whole.
       if (weights === "floats" || (weights === "stored" && quantization === undefined))
-        return loadLlama(config, packed.weights, { device, onTensor });
+        return loadCausalLM(config, packed.weights, { device, onTensor });
       const quantize = weights === "stored" ? undefined : weights;
       return loadQuantizedFromHf(json, file, { device, onTensor, dtype: mostOf(packed), quantize });
     },

@@ -1,4 +1,4 @@
-import type { LlamaConfig, LlamaForCausalLM, WeightDtype, WeightSource } from "@graft/nn";
+import type { CausalLM, ModelConfig, WeightDtype, WeightSource } from "@graft/nn";
 import type { FileContent } from "@graft/nn/node";
 import type { QuantizeOptions } from "@graft/quant";
 import type { Device } from "@graft/tensor";
@@ -25,7 +25,7 @@ export interface OpenedModel extends AsyncDisposable {
   /** As it was given. */
   readonly path: string;
   readonly kind: "folder" | "gguf";
-  readonly config: LlamaConfig;
+  readonly config: ModelConfig;
   /** Tokens that the model knows. */
   readonly vocabSize: number;
   /** The dtype of most of the stored weights; of a packed folder that of its configuration; f16 for a GGUF file. */
@@ -35,7 +35,7 @@ export interface OpenedModel extends AsyncDisposable {
   /** The weights by Hugging Face's names, read as floats one by one. */
   readonly weights: WeightSource;
   /** The weights on a device: f32, but for what is packed and the embedding beside it, which keeps its 16 bits. */
-  load(device: Device, options?: LoadModelOptions): Promise<LlamaForCausalLM>;
+  load(device: Device, options?: LoadModelOptions): Promise<CausalLM>;
   /** Read once, when first asked for. */
   tokenizer(): Promise<Tokenizer>;
   /** The files that belong beside the weights in a folder: tokenizer, chat template, ends of text. By name. */

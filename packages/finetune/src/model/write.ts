@@ -1,4 +1,4 @@
-import { type LlamaForCausalLM, modelTensors, type WeightDtype } from "@graft/nn";
+import { type CausalLM, modelTensors, type WeightDtype } from "@graft/nn";
 import { safetensorsChunks } from "@graft/nn/checkpoint";
 import type { FileContent } from "@graft/nn/node";
 import { jsonText } from "./companions.ts";
@@ -9,7 +9,7 @@ import type { OpenedModel } from "./opened.ts";
  * read from the device one by one while they are written. A head that is tied to the embedding is left out.
  */
 export async function modelFiles(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   opened: OpenedModel,
   dtype: WeightDtype,
 ): Promise<Map<string, FileContent>> {

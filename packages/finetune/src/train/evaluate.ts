@@ -1,4 +1,4 @@
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import { noGrad, scope } from "@graft/tensor";
 import { makeBatch } from "../dataset/batching.ts";
 import { countTargets, type Example } from "../dataset/example.ts";
@@ -19,7 +19,7 @@ export interface Evaluation {
  * Mean loss over the targets of all examples, summed in float64 in file order.
  * @throws GraftError naming the row where a loss is not finite
  */
-export async function evaluate(model: LlamaForCausalLM, examples: readonly Example[]): Promise<Evaluation> {
+export async function evaluate(model: CausalLM, examples: readonly Example[]): Promise<Evaluation> {
   let sum = 0;
   let tokens = 0;
   for (const [i, example] of examples.entries()) {

@@ -1,4 +1,4 @@
-import { Linear, type LlamaForCausalLM } from "@graft/nn";
+import { type CausalLM, Linear } from "@graft/nn";
 import {
   type Device,
   fromArray,
@@ -60,24 +60,24 @@ export function batchTensors(device: Device, batch: Batch): BatchTensors {
  * Sum of the losses of a batch in nats, a scalar. The caller divides by the targets of the whole step.
  * @param logitBytes - bytes that logits may take at once. Default: that of `linearCrossEntropy`
  */
-export function lossSum(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
+export function lossSum(model: CausalLM, batch: Batch, logitBytes?: number): Tensor {
   return scope(() => lossOf(model, batchTensors(deviceOf(model), batch), { reduction: "sum", logitBytes }));
 }
 
 /** The loss of each supervised token in nats, `[targets]`, in the order of the batch. For evaluation, without gradient. */
-export function tokenLosses(model: LlamaForCausalLM, batch: Batch, logitBytes?: number): Tensor {
+export function tokenLosses(model: CausalLM, batch: Batch, logitBytes?: number): Tensor {
   return noGrad(() =>
     scope(() => lossOf(model, batchTensors(deviceOf(model), batch), { reduction: "none", logitBytes })),
   );
 }
 
-export function deviceOf(model: LlamaForCausalLM): Device {
-  return model.model.norm.weight.device;
+export function deviceOf(model: CausalLM): Device {
+  return model.device;
 }
 
 /** Cross-entropy of the supervised positions. */
 export function lossOf(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   { ids, positions, targets }: BatchTensors,
   options: LinearCrossEntropyOptions,
 ): Tensor {

@@ -1,4 +1,4 @@
-import { type AdamW, clipFactor, gradNorm, type LlamaForCausalLM } from "@graft/nn";
+import { type AdamW, type CausalLM, clipFactor, gradNorm } from "@graft/nn";
 import {
   add,
   allFinite,
@@ -37,7 +37,7 @@ export interface Measured {
  * is not finite, the device itself goes back to the last parameters that gave a finite loss, and stays there.
  */
 export class TrainingStep implements Disposable {
-  readonly #model: LlamaForCausalLM;
+  readonly #model: CausalLM;
   readonly #optimizer: AdamW;
   readonly #maxGradNorm: number;
   /** The last parameters that gave a finite loss. */
@@ -51,7 +51,7 @@ export class TrainingStep implements Disposable {
   readonly #update: Compiled<[Tensor], Tensor>;
 
   /** @param maxGradNorm - joint norm to which gradients are scaled; 0 leaves them */
-  constructor(model: LlamaForCausalLM, optimizer: AdamW, maxGradNorm: number) {
+  constructor(model: CausalLM, optimizer: AdamW, maxGradNorm: number) {
     this.#model = model;
     this.#optimizer = optimizer;
     this.#maxGradNorm = maxGradNorm;

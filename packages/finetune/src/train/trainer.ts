@@ -1,4 +1,4 @@
-import { AdamW, type LlamaForCausalLM, type Parameter, type ScheduleName, schedule } from "@graft/nn";
+import { AdamW, type CausalLM, type Parameter, type ScheduleName, schedule } from "@graft/nn";
 import type { StepBatches } from "../dataset/batching.ts";
 import { GraftError } from "../errors.ts";
 import { deviceOf } from "./loss.ts";
@@ -61,7 +61,7 @@ export class DivergedError extends GraftError {
  * @throws DivergedError where a loss or gradient is not finite
  */
 export async function train(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   batches: Iterator<StepBatches>,
   options: TrainerOptions,
   onStep: (report: StepReport) => void | Promise<void>,

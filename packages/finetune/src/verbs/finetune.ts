@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { injectLora, saveAdapter, trainableSummary } from "@graft/lora";
-import type { LlamaForCausalLM } from "@graft/nn";
+import type { CausalLM } from "@graft/nn";
 import { type FileContent, writeFolderAtomic } from "@graft/nn/node";
 import { Generator } from "@graft/tensor";
 import type { FinetuneOptions } from "../args/options.ts";
@@ -138,14 +138,15 @@ function weightsOf({ kind }: OpenedModel, { weights, trained }: FinetuneOptions)
 
 /** Decides what is trained: a new adapter, one that exists, or every parameter. */
 async function prepare(
-  model: LlamaForCausalLM,
-  { trained, seed }: FinetuneOptions,
+  model: CausalLM,
+  { trained, seed, given }: FinetuneOptions,
   adapter: OpenedAdapter | undefined,
 ): Promise<void> {
   if (trained.kind === "full") model.unfreeze();
   else if (trained.kind === "new") {
     const { rank, alpha, dropout, target } = trained;
-    const targetModules = target === "all-linear" ? target : [...target];
+    // The model's type knows the default.
+    const targetModules = target === "all-linear" ? target : given("target") ? [...target] : undefined;
     injectLora(
       model,
       { rank, alpha, dropout, targetModules, taskType: "CAUSAL_LM" },
@@ -155,7 +156,7 @@ async function prepare(
 }
 
 async function filesOf(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   opened: OpenedModel,
   { trained }: FinetuneOptions,
 ): Promise<Map<string, FileContent>> {
@@ -164,7 +165,7 @@ async function filesOf(
 }
 
 async function runTraining(
-  model: LlamaForCausalLM,
+  model: CausalLM,
   dataset: Dataset,
   options: FinetuneOptions,
   steps: number,

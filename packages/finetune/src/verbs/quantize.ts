@@ -1,4 +1,4 @@
-import { checkLlamaWeights } from "@graft/nn";
+import { checkModelWeights, isPackable } from "@graft/nn";
 import { type FileContent, writeFolderAtomic } from "@graft/nn/node";
 import { quantizeFiles, writeQuantizationConfig } from "@graft/quant";
 import type { QuantizeCommandOptions } from "../args/options.ts";
@@ -17,9 +17,14 @@ export async function runQuantize(options: QuantizeCommandOptions, output: Outpu
     throw new GraftError(
       `quantize: the model must be in floats, got one that is packed already (${opened.packed}). Take the unquantized model.`,
     );
+  const { modelType } = opened.config;
+  if (!isPackable(opened.config))
+    throw new GraftError(
+      `quantize: the linear layers of a ${modelType} model cannot be packed yet. Use it in floats.`,
+    );
   const dtype = opened.baseDtype;
   const config = opened.configJson(dtype);
-  const names = checkLlamaWeights(opened.config, opened.weights);
+  const names = checkModelWeights(opened.config, opened.weights);
   const written = quantizeFiles(opened.weights, {
     scheme,
     doubleQuant,

@@ -1,6 +1,6 @@
 // What Node and a page do alike: three steps of LoRA on fixed tokens. In a page the server takes the types out.
 import { injectLora } from "@graft/lora";
-import { AdamW, type LlamaForCausalLM } from "@graft/nn";
+import { AdamW, type CausalLM } from "@graft/nn";
 import { crossEntropy, Generator, scope, tensor } from "@graft/tensor";
 
 export interface Training {
@@ -13,11 +13,8 @@ export interface Training {
 const ids = [0, 1].map((row) => Array.from({ length: 16 }, (_, i) => (i * i * 7 + row * 31 + 5) % 96));
 
 /** The loss before each of three steps, and after them. */
-export async function trainThreeSteps(
-  model: LlamaForCausalLM,
-  { seed, learningRate }: Training,
-): Promise<number[]> {
-  const { device } = model.model.norm.weight;
+export async function trainThreeSteps(model: CausalLM, { seed, learningRate }: Training): Promise<number[]> {
+  const { device } = model;
   const inputs = tensor(
     device,
     ids.map((row) => row.slice(0, -1)),

@@ -1,4 +1,4 @@
-import type { Tensor } from "@graft/tensor";
+import type { Device, Tensor } from "@graft/tensor";
 import type { KvCache } from "../kvCache.ts";
 import type { LinearLike } from "../layer.ts";
 import type { Module } from "../module.ts";
@@ -8,6 +8,8 @@ export interface CausalLMConfig {
   readonly modelType: string;
   readonly vocabSize: number;
   readonly hiddenSize: number;
+  /** Width of the feed-forward. */
+  readonly intermediateSize: number;
   readonly numHiddenLayers: number;
   readonly numAttentionHeads: number;
   readonly numKeyValueHeads: number;
@@ -21,6 +23,9 @@ export interface CausalLMConfig {
 /** A decoder with a head over the vocabulary: the families differ in nothing that a trainer has to know. */
 export interface CausalLM extends Module {
   readonly config: CausalLMConfig;
+  readonly device: Device;
+  /** The table of the tokens' vectors. */
+  readonly tokenEmbedding: Module;
   /** `[..., hidden]` to `[..., vocab]` */
   lm_head: LinearLike;
   /** @param ids - `[batch, seq]`, i32; returns the states that the head reads, `[batch, seq, hidden]` */

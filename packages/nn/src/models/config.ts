@@ -8,7 +8,6 @@ import { checkModelType, configError, parseConfig, positive, size } from "./conf
 /** What a Llama-type model is made of, whichever file said so. */
 export interface LlamaConfig extends CausalLMConfig {
   readonly modelType: LlamaType;
-  readonly intermediateSize: number;
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling | undefined;

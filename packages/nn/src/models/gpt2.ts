@@ -1,6 +1,7 @@
 import {
   add,
   cast,
+  type Device,
   type DType,
   reshape,
   ShapeError,
@@ -64,11 +65,14 @@ export class GPT2MLP extends Module {
   c_fc: LinearLike;
   c_proj: LinearLike;
 
-  constructor({ hiddenSize, innerSize, activation, numHiddenLayers }: GPT2Config, options: LayerOptions) {
+  constructor(
+    { hiddenSize, intermediateSize, activation, numHiddenLayers }: GPT2Config,
+    options: LayerOptions,
+  ) {
     super();
     this.#activation = activation;
-    this.c_fc = new Conv1D(hiddenSize, innerSize, options);
-    this.c_proj = new Conv1D(innerSize, hiddenSize, {
+    this.c_fc = new Conv1D(hiddenSize, intermediateSize, options);
+    this.c_proj = new Conv1D(intermediateSize, hiddenSize, {
       ...options,
       std: STD / Math.sqrt(2 * numHiddenLayers),
     });
@@ -162,6 +166,14 @@ export class GPT2LMHeadModel extends Module implements CausalLM {
     const { hiddenSize, vocabSize } = config;
     const tied = config.tieWordEmbeddings ? this.transformer.wte.weight : undefined;
     this.lm_head = new Linear(hiddenSize, vocabSize, { ...options, bias: false, weight: tied });
+  }
+
+  get device(): Device {
+    return this.transformer.ln_f.weight.device;
+  }
+
+  get tokenEmbedding(): Module {
+    return this.transformer.wte;
   }
 
   /**

@@ -6,8 +6,6 @@ import { checkModelType, configError, parseConfig, size } from "./configSchema.t
 /** What a GPT-2 model is made of. */
 export interface GPT2Config extends CausalLMConfig {
   readonly modelType: "gpt2";
-  /** Width of the feed-forward. */
-  readonly innerSize: number;
   readonly layerNormEps: number;
   readonly activation: ActivationName;
 }
@@ -54,7 +52,7 @@ export function gpt2ConfigFromHf(json: unknown, name = "config.json"): GPT2Confi
     modelType: "gpt2",
     vocabSize: c.vocab_size,
     hiddenSize: c.n_embd,
-    innerSize: c.n_inner ?? 4 * c.n_embd,
+    intermediateSize: c.n_inner ?? 4 * c.n_embd,
     numHiddenLayers: c.n_layer,
     numAttentionHeads: c.n_head,
     numKeyValueHeads: c.n_head,
@@ -80,7 +78,7 @@ export function gpt2ConfigToHf(
     model_type: "gpt2",
     n_embd: config.hiddenSize,
     n_head: config.numAttentionHeads,
-    n_inner: config.innerSize,
+    n_inner: config.intermediateSize,
     n_layer: config.numHiddenLayers,
     n_positions: config.maxPositionEmbeddings,
     tie_word_embeddings: config.tieWordEmbeddings,
@@ -91,7 +89,7 @@ export function gpt2ConfigToHf(
 
 /** Every tensor of the model's checkpoint with its shape, by analysis of the configuration alone. */
 export function gpt2Shapes(config: GPT2Config): Map<string, readonly number[]> {
-  const { hiddenSize: d, innerSize: f, vocabSize } = config;
+  const { hiddenSize: d, intermediateSize: f, vocabSize } = config;
   const shapes = new Map<string, readonly number[]>([
     ["transformer.wte.weight", [vocabSize, d]],
     ["transformer.wpe.weight", [config.maxPositionEmbeddings, d]],

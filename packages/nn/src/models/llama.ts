@@ -92,6 +92,14 @@ export class LlamaForCausalLM extends Module implements CausalLM {
       : linearOf(hiddenSize, vocabSize, { ...options, bias: false });
   }
 
+  get device(): Device {
+    return this.model.norm.weight.device;
+  }
+
+  get tokenEmbedding(): Module {
+    return this.model.embed_tokens;
+  }
+
   /**
    * Scores of the next token at every position.
    * @param ids - token ids `[batch, seq]`, i32

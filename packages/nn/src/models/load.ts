@@ -1,10 +1,12 @@
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
+import { CheckpointError } from "../errors.ts";
 import type { LinearLike } from "../layer.ts";
 import { Linear } from "../linear.ts";
 import type { Parameter } from "../parameter.ts";
-import { type LlamaConfig, llamaConfigFromHf, llamaShapes } from "./config.ts";
-import { LlamaForCausalLM, type LlamaOptions } from "./llama.ts";
+import type { CausalLM } from "./causalLM.ts";
+import { familyOf, type ModelConfig, type ModelOf, modelConfigFromHf } from "./families.ts";
+import type { LlamaForCausalLM, LlamaOptions } from "./llama.ts";
 import { llamaConfigFromGguf, llamaGgufWeights } from "./llamaGguf.ts";
 import { UnloadedLinear } from "./unloadedLinear.ts";
 import {
@@ -43,44 +45,50 @@ export async function loadFromHf(
   configJson: unknown,
   file: SafetensorsFile,
   options: LoadOptions,
-): Promise<LlamaForCausalLM> {
-  return loadLlama(llamaConfigFromHf(configJson), safetensorsWeights(file), options);
+): Promise<CausalLM> {
+  return loadCausalLM(modelConfigFromHf(configJson), safetensorsWeights(file), options);
 }
 
 /** A causal language model from a GGUF file; weights are widened to the dtype of the options. */
 export async function loadFromGguf(file: GgufFile, options: LoadOptions): Promise<LlamaForCausalLM> {
   const config = await llamaConfigFromGguf(file);
-  return loadLlama(config, llamaGgufWeights(file, config), options);
+  return loadCausalLM(config, llamaGgufWeights(file, config), options);
 }
 
 /**
  * Checks names, shapes and storage types of all weights against the configuration.
- * @returns the names that the model has; the file may repeat a tied head, or hold rotary frequencies
+ * @returns the names that the model has; the file may hold more, such as a tied head again
  * @throws CheckpointError with all problems
  */
-export function checkLlamaWeights(config: LlamaConfig, source: WeightSource): ReadonlySet<string> {
-  const shapes = llamaShapes(config);
-  checkWeights(
-    source,
-    shapes,
-    (name) =>
-      name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight"),
-  );
+export function checkModelWeights<C extends ModelConfig>(
+  config: C,
+  source: WeightSource,
+): ReadonlySet<string> {
+  const family = familyOf(config);
+  const shapes = family.shapes(config);
+  checkWeights(source, shapes, (name) => family.mayHold(name, config));
   return new Set(shapes.keys());
 }
 
 /** A causal language model from weights of any kind under Hugging Face's names, checked before memory is taken. */
-export async function loadLlama(
-  config: LlamaConfig,
-  source: WeightSource,
+export async function loadCausalLM<C extends ModelConfig>(
+  config: C,
+  weights: WeightSource,
   { onTensor, linear, ...options }: LoadOptions,
-): Promise<LlamaForCausalLM> {
-  checkLlamaWeights(config, source);
+): Promise<ModelOf<C>> {
+  const family = familyOf(config);
+  const source = prefixed(weights, family.prefix);
+  checkModelWeights(config, source);
+  if (linear !== undefined && !family.packable)
+    throw new CheckpointError(
+      source.who,
+      `${source.name}: a ${config.modelType} model must be loaded in floats, its layers cannot be packed yet. Load it without.`,
+    );
   const factory =
     linear &&
     ((...[inFeatures, outFeatures, given]: ConstructorParameters<typeof UnloadedLinear>) =>
       new UnloadedLinear(inFeatures, outFeatures, given));
-  const model = new LlamaForCausalLM(config, { ...options, linear: factory });
+  const model = family.make(config, { ...options, linear: factory });
   try {
     const slots = [...model.namedModules()].flatMap(([path, module]) =>
       module instanceof UnloadedLinear ? [{ path, module }] : [],
@@ -111,4 +119,17 @@ export async function loadLlama(
     throw error;
   }
   return model;
+}
+
+/** The weights with `prefix` in front of every name, where the file leaves it out, as the first GPT-2 checkpoints do. */
+function prefixed(source: WeightSource, prefix: string): WeightSource {
+  const bare = prefix !== "" && ![...source.tensors.keys()].some((name) => name.startsWith(prefix));
+  if (!bare) return source;
+  const own = (name: string): string => (name.startsWith("lm_head.") ? name : prefix + name);
+  const stored = new Map([...source.tensors.keys()].map((name) => [own(name), name]));
+  return {
+    ...source,
+    tensors: new Map([...source.tensors].map(([name, tensor]) => [own(name), tensor])),
+    read: (name) => source.read(stored.get(name) ?? name),
+  };
 }

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { type Device, fromArray, type Tensor } from "@graft/tensor";
 import { bytesSource, openCheckpoint, openSafetensors } from "../../src/checkpoint/index.ts";
 import { folderOpener } from "../../src/checkpoint/node.ts";
-import type { LlamaForCausalLM } from "../../src/models/llama.ts";
+import type { CausalLM } from "../../src/models/causalLM.ts";
+import { LlamaForCausalLM } from "../../src/models/llama.ts";
 import { type LoadOptions, loadFromHf } from "../../src/models/load.ts";
 
 export const goldenFolder = new URL("../../../../tools/golden/data/", import.meta.url);
@@ -63,12 +64,25 @@ export async function readGolden(name: string): Promise<Golden> {
   };
 }
 
+type ModelOptions = Partial<LoadOptions> & { change?: Record<string, unknown> };
+
+/** A model of the Llama family, for tests of its parts. */
+export async function loadLlama(
+  name: string,
+  device: Device,
+  options?: ModelOptions,
+): Promise<LlamaForCausalLM> {
+  const model = await loadModel(name, device, options);
+  if (model instanceof LlamaForCausalLM) return model;
+  throw new Error(`${name} is no Llama`);
+}
+
 /** A model of `models`, loaded with a configuration that may be changed. */
 export async function loadModel(
   name: string,
   device: Device,
-  { change = {}, ...options }: Partial<LoadOptions> & { change?: Record<string, unknown> } = {},
-): Promise<LlamaForCausalLM> {
+  { change = {}, ...options }: ModelOptions = {},
+): Promise<CausalLM> {
   const folder = new URL(`models/${name}/`, goldenFolder).pathname;
   const file = await openCheckpoint(folderOpener(folder));
   try {

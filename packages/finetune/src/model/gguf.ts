@@ -36,8 +36,8 @@ export async function openModelGguf(path: string, options: OpenModelOptions): Pr
       weights: llamaGgufWeights(file, config),
       load(device, { onTensor, weights = "floats" } = {}) {
         if (weights === "floats") return loadFromGguf(file, { device, onTensor });
-        const quantize = weights === "stored" ? undefined : weights;
-        return loadQuantizedFromGguf(file, { device, onTensor, dtype: "f16", quantize });
+        if (weights === "stored") return loadQuantizedFromGguf(file, { device, onTensor });
+        return loadQuantizedFromGguf(file, { device, onTensor, dtype: "f16", quantize: weights });
       },
       tokenizer: once(async () =>
         tokenizer === undefined

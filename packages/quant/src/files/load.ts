@@ -1,5 +1,6 @@
 import {
   type CausalLM,
+  Linear,
   type LinearLike,
   type LinearSlot,
   type LlamaForCausalLM,
@@ -14,9 +15,11 @@ import {
   type WeightSource,
 } from "@graft/nn";
 import { CheckpointError, type GgufFile, quote, type SafetensorsFile } from "@graft/nn/checkpoint";
-import { packedFormats, ValueError } from "@graft/tensor";
+import { packedFormats, type Shape, ValueError } from "@graft/tensor";
 import type { GgufPacked } from "../ggufBlocks.ts";
+import { type OwnedMatrix, ownedMatrix } from "../matrix.ts";
 import { type QuantizeOptions, quantize } from "../quantize.ts";
+import { QuantizedEmbedding } from "../quantizedEmbedding.ts";
 import { QuantizedLinear } from "../quantizedLinear.ts";
 import { isExcluded } from "../quantizeModel.ts";
 import { openPackedFile } from "./packedFile.ts";
@@ -61,8 +64,8 @@ export async function loadQuantizedFromHf(
 }
 
 /**
- * A causal language model from a GGUF file whose linear layers stay in the blocks of the file, rows of queries and keys put
- * back where transformers has them. Embedding, norms and layers in floats are widened to the dtype of the options.
+ * A causal language model from a GGUF file whose embedding and linear layers stay in the blocks of the file, rows of queries
+ * and keys put back where transformers has them. What the file has as floats is widened to the dtype of the options.
  */
 export async function loadQuantizedFromGguf(
   file: GgufFile,
@@ -73,16 +76,31 @@ export async function loadQuantizedFromGguf(
   const weights = llamaGgufWeights(file, config);
   if (options.quantize !== undefined) return loadQuantizing(config, weights, options);
   const blocks = llamaGgufBlocks(file, config);
-  return loadCausalLM(config, weights, {
+  const packedOf = async (weight: string, shape: Shape): Promise<GgufPacked | undefined> => {
+    const scheme = blocks.formatOf(weight)?.name ?? "";
+    return packedFormats.has(scheme) ? { scheme, shape, bytes: await blocks.read(weight) } : undefined;
+  };
+  const model = await loadCausalLM(config, weights, {
     ...options,
     async linear({ weight, inFeatures, outFeatures, bias }) {
-      const scheme = blocks.formatOf(weight)?.name ?? "";
-      if (!packedFormats.has(scheme)) return undefined;
-      const shape = [outFeatures, inFeatures];
-      const packed: GgufPacked = { scheme, shape, bytes: await blocks.read(weight) };
-      return QuantizedLinear.fromPacked(packed, { device, bias });
+      const packed = await packedOf(weight, [outFeatures, inFeatures]);
+      return packed && QuantizedLinear.fromPacked(packed, { device, bias });
     },
   });
+  const { embed_tokens: table } = model.model;
+  const packed = await packedOf("model.embed_tokens.weight", table.weight.shape);
+  if (packed !== undefined) packEmbedding(model, ownedMatrix(packed, device));
+  return model;
+}
+
+/** Puts a packed table in place of the embedding, and of a head that is tied to it. */
+function packEmbedding(model: LlamaForCausalLM, matrix: OwnedMatrix): void {
+  const { embed_tokens: table } = model.model;
+  const { lm_head: head } = model;
+  if (head instanceof Linear && head.weight === table.weight)
+    model.replace("lm_head", new QuantizedLinear(matrix).eval());
+  model.replace("model.embed_tokens", new QuantizedEmbedding(matrix).eval());
+  table.dispose();
 }
 
 /** The `config.json` of the same model in floats. */

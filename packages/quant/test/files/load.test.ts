@@ -5,6 +5,7 @@ import { type Device, fromArray, openCpu, openScope, ValueError } from "@graft/t
 import { testDevices } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
 import { loadQuantizedFromGguf, loadQuantizedFromHf } from "../../src/files/load.ts";
+import { QuantizedEmbedding } from "../../src/quantizedEmbedding.ts";
 import { QuantizedLinear } from "../../src/quantizedLinear.ts";
 import { caseOf, configJsonOf, data, floatsOf, names, openCase, openFolder } from "./goldens.ts";
 
@@ -156,6 +157,8 @@ describe.each(["llama", "qwen2"])("%s.gguf", (name) => {
         module instanceof QuantizedLinear ? [module.scheme] : [],
       );
       expect(new Set(schemes)).toEqual(new Set(["q4_0", "q4_1", "q8_0"]));
+      expect(model.model.embed_tokens).toBeInstanceOf(QuantizedEmbedding);
+      expect(model.lm_head instanceof QuantizedLinear).toBe(name === "qwen2"); // whose head is tied; the other's is F16
       const theirs = await floatsOf(expected, "logits");
       expect(distance(await logitsOf(model, expected, device), theirs)).toBeLessThan(5e-6);
       model.dispose();

@@ -2,7 +2,10 @@ import { AdamW, type CausalLM } from "@graft/nn";
 import { QuantizedEmbedding, QuantizedLinear } from "@graft/quant";
 import { bytesPer, type Device, keep, scope, zeros } from "@graft/tensor";
 import type { FinetuneOptions } from "./args/options.ts";
+import { makeBatch } from "./dataset/batching.ts";
+import type { Example } from "./dataset/example.ts";
 import type { Output } from "./output.ts";
+import { TrainingStep } from "./train/step.ts";
 
 /** The memory that training takes on the device, in bytes. */
 export interface TrainingPlan {
@@ -20,21 +23,27 @@ export interface TrainingPlan {
   readonly base: { readonly packed: number; readonly embedding: number; readonly other: number };
   /** The sum of the state. */
   readonly staticBytes: number;
-  /** The state and what one step needs beside it. */
+  /** The copy of what is trained to which a run that diverges goes back. */
+  readonly lastGood: number;
+  /** What the values of one step take, gradients among them, as the compiled step lays them out. */
+  readonly stepBytes: number;
+  /** All of it at once: base weights, adapters, moments, the copy and the step. */
   readonly peakBytes: number;
 }
 
 /**
- * Makes the state of training, reads the allocator after each part, and frees gradients and moments again.
+ * Makes the state of training, reads the allocator after each part, plans a step without running it, and frees what it made.
  *
  * @param model - with its adapter
  * @param baseBytes - what the device held before the adapter came
+ * @param examples - of which the longest are planned for
  */
 export function planTraining(
   model: CausalLM,
   device: Device,
   baseBytes: number,
-  options: Pick<FinetuneOptions, "batchSize" | "sequenceLength">,
+  examples: readonly Example[],
+  { batchSize, accumulate, maxGradNorm }: Pick<FinetuneOptions, "batchSize" | "accumulate" | "maxGradNorm">,
 ): TrainingPlan {
   const { trainable, total } = model.parameterCount();
   const named = [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad);
@@ -42,24 +51,37 @@ export function planTraining(
   const adapted = live();
   const gradients = scope(() => named.map(([, { shape, dtype }]) => keep(zeros(device, shape, { dtype }))));
   const withGradients = live();
+  for (const gradient of gradients) gradient.dispose();
   const optimizer = new AdamW(named);
   const withMoments = live();
+  model.train();
+  using step = new TrainingStep(model, optimizer, maxGradNorm);
+  const withStep = live();
+  const longest = [...examples].sort((a, b) => b.inputIds.length - a.inputIds.length).slice(0, batchSize);
+  const stepBytes = step.plan(makeBatch(longest)).bytes;
   optimizer.dispose();
-  for (const gradient of gradients) gradient.dispose();
   const state = {
     baseWeights: baseBytes,
     adapters: adapted - baseBytes,
     gradients: withGradients - adapted,
-    moments: withMoments - withGradients,
+    moments: withMoments - adapted,
   };
-  const staticBytes = Object.values(state).reduce((sum, bytes) => sum + bytes, 0);
-  const peakBytes = staticBytes + stepBytes(model, options);
-  return { trainable, total, state, base: baseParts(model, baseBytes), staticBytes, peakBytes };
+  return {
+    trainable,
+    total,
+    state,
+    base: baseParts(model, baseBytes),
+    staticBytes: Object.values(state).reduce((sum, bytes) => sum + bytes, 0),
+    lastGood: withStep - withMoments,
+    stepBytes,
+    // Gradients that wait for the next micro-batch live beside its step.
+    peakBytes: withStep + stepBytes + (accumulate > 1 ? state.gradients : 0),
+  };
 }
 
 /** The plan as the verb's result. */
 export function sayPlan(plan: TrainingPlan, deviceName: string, output: Output): void {
-  const { state, base, staticBytes, peakBytes } = plan;
+  const { state, base, staticBytes, lastGood, stepBytes, peakBytes } = plan;
   const row = (name: string, bytes: number): string =>
     `${name.padEnd(30)}${(bytes / 1e6).toFixed(1).padStart(10)} MB`;
   const text = [
@@ -72,7 +94,9 @@ export function sayPlan(plan: TrainingPlan, deviceName: string, output: Output):
     row("  gradients", state.gradients),
     row("  moments", state.moments),
     row("  sum", staticBytes),
-    row("planned peak of a step", peakBytes),
+    row("copy of the last good state", lastGood),
+    row("values of a step", stepBytes),
+    row("planned peak", peakBytes),
   ].join("\n");
   output.result({ event: "plan", device: deviceName, ...plan }, text);
 }
@@ -94,23 +118,3 @@ function baseParts(model: CausalLM, baseBytes: number): TrainingPlan["base"] {
   const [packedBytes, embedding] = [bytesOf(packed), bytesOf(table)];
   return { packed: packedBytes, embedding, other: baseBytes - packedBytes - embedding };
 }
-
-/**
- * What one step holds beside the state: what the gradients of each layer will read (inputs of norms, projections and
- * activations, in f32), the logits of one piece with their gradient, and the largest weight gradient on its way.
- */
-function stepBytes(
-  model: CausalLM,
-  { batchSize, sequenceLength }: Pick<FinetuneOptions, "batchSize" | "sequenceLength">,
-): number {
-  const c = model.config;
-  const tokens = batchSize * sequenceLength;
-  const q = c.numAttentionHeads * c.headDim;
-  const kv = c.numKeyValueHeads * c.headDim;
-  const perToken = c.numHiddenLayers * (6 * c.hiddenSize + 3 * (q + 2 * kv) + 4 * c.intermediateSize);
-  const logits = Math.min(tokens * c.vocabSize, LOGITS);
-  return 4 * (tokens * perToken + 2 * logits);
-}
-
-/** Logits that live at once at most: see `lossSum`. */
-const LOGITS = 24 * 2 ** 20;

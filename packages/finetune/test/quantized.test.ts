@@ -313,6 +313,8 @@ describe("finetune with few bits", () => {
       state: Record<string, number>;
       base: Record<string, number>;
       staticBytes: number;
+      lastGood: number;
+      stepBytes: number;
       peakBytes: number;
     };
     // Two factors of rank 2 for each of seven projections in two layers.
@@ -338,12 +340,16 @@ describe("finetune with few bits", () => {
     expect(plan.base.packed).toBeLessThan((weights * 4.6) / 8);
     expect(plan.state.baseWeights).toBe(plan.base.packed + plan.base.embedding + plan.base.other);
     expect(plan.staticBytes).toBe(Object.values(plan.state).reduce((sum, bytes) => sum + bytes, 0));
-    expect(plan.peakBytes).toBeGreaterThan(plan.staticBytes);
+    expect(plan.lastGood).toBeGreaterThanOrEqual(4 * trainable); // and a flag
+    expect(plan.lastGood).toBeLessThan(4 * trainable + 64);
+    expect(plan.peakBytes).toBe(plan.staticBytes - plan.state.gradients + plan.lastGood + plan.stepBytes);
+    // Gradients, and two rows of logits with theirs.
+    expect(plan.stepBytes).toBeGreaterThan(4 * trainable + 2 * 4 * 8 * 67);
     const text = await graft("finetune", "--data", await data(), "--device", "cpu", ...words);
     expect(text.out).toMatch(
       /^static training state\n {2}base weights +\d+\.\d MB\n {4}linear layers, packed/,
     );
-    expect(text.out).toMatch(/planned peak of a step +\d+\.\d MB/);
+    expect(text.out).toMatch(/planned peak +\d+\.\d MB/);
     // The control: in floats the base takes more.
     const floats = await finetune("--model", dense, "--out", out, "--dry-run");
     expect((floats.lines[0].state as Record<string, number>).baseWeights).toBeGreaterThan(

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { injectLora, saveAdapter, trainableSummary } from "@graft/lora";
 import type { CausalLM } from "@graft/nn";
 import { type FileContent, writeFolderAtomic } from "@graft/nn/node";
-import { Generator } from "@graft/tensor";
+import { type DeviceLostError, Generator } from "@graft/tensor";
 import type { FinetuneOptions } from "../args/options.ts";
 import { stepsForEpochs, trainingBatches } from "../dataset/batching.ts";
 import { type Dataset, datasetNotices } from "../dataset/example.ts";
@@ -20,7 +20,7 @@ import { planTraining, sayPlan } from "../plan.ts";
 import { Progress } from "../progress.ts";
 import type { RunContext } from "../run.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { DivergedError, type TrainingResult, train } from "../train/trainer.ts";
+import { DivergedError, type TrainerOptions, type TrainingResult, train } from "../train/trainer.ts";
 
 /** `graft finetune`: trains an adapter (or every parameter) on a text and writes it to `--out`. */
 export async function runFinetune(
@@ -52,11 +52,12 @@ export async function runFinetune(
       ? undefined
       : await readWith(opened, options, options.evalData, "eval", output);
   using device = await openDevice(options.device, output.notice);
-  const model = await opened.load(device.device, { weights: weightsOf(opened, options) });
+  // Replaced where the GPU is lost.
+  let model = await opened.load(device.device, { weights: weightsOf(opened, options) });
   const baseBytes = device.device.memory().liveBytes;
-  await prepare(model, options, adapter);
+  const generator = await prepare(model, options, adapter);
   if (options.dryRun) {
-    const plan = planTraining(model, device.device, baseBytes, options);
+    const plan = planTraining(model, device.device, baseBytes, dataset.examples, options);
     return sayPlan(plan, device.name, output);
   }
   const steps =
@@ -82,7 +83,25 @@ export async function runFinetune(
   await measure(0);
   await demo?.sample(model, opened, "before", output);
   model.train();
-  const result = await runTraining(model, dataset, options, steps, output, context, save, out);
+  using others = new DisposableStack();
+  const recover = async (lost: DeviceLostError): Promise<{ model: CausalLM; generators: Generator[] }> => {
+    output.notice(`The GPU was lost (${lost.reason}); training goes on from the last snapshot on another.`);
+    const next = others.use(await openDevice(options.device, output.notice));
+    model = await opened.load(next.device, { weights: weightsOf(opened, options) });
+    const again = await prepare(model, options, adapter);
+    model.train();
+    return { model, generators: [again] };
+  };
+  const result = await runTraining(
+    model,
+    dataset,
+    { ...options, generators: [generator], recover },
+    steps,
+    output,
+    context,
+    save,
+    out,
+  );
   await save();
   if (!result.interrupted) {
     await measure(result.steps);
@@ -136,12 +155,13 @@ function weightsOf({ kind }: OpenedModel, { weights, trained }: FinetuneOptions)
   return kind === "gguf" && trained.kind === "full" ? "floats" : weights;
 }
 
-/** Decides what is trained: a new adapter, one that exists, or every parameter. */
+/** Decides what is trained: a new adapter, one that exists, or every parameter. Returns what dropout draws from. */
 async function prepare(
   model: CausalLM,
   { trained, seed, given }: FinetuneOptions,
   adapter: OpenedAdapter | undefined,
-): Promise<void> {
+): Promise<Generator> {
+  const generator = new Generator(seed);
   if (trained.kind === "full") model.unfreeze();
   else if (trained.kind === "new") {
     const { rank, alpha, dropout, target } = trained;
@@ -150,9 +170,10 @@ async function prepare(
     injectLora(
       model,
       { rank, alpha, dropout, targetModules, taskType: "CAUSAL_LM" },
-      { generator: new Generator(seed), allowTied: true },
+      { generator, allowTied: true },
     );
-  } else await adapter?.inject(model, { trainable: true, generator: new Generator(seed) });
+  } else await adapter?.inject(model, { trainable: true, generator });
+  return generator;
 }
 
 async function filesOf(
@@ -167,7 +188,7 @@ async function filesOf(
 async function runTraining(
   model: CausalLM,
   dataset: Dataset,
-  options: FinetuneOptions,
+  options: FinetuneOptions & Pick<TrainerOptions, "generators" | "recover">,
   steps: number,
   output: Output,
   context: RunContext,

@@ -49,32 +49,32 @@ export async function main({ steps, device: kind, learningRate, log }: ExampleOp
   const alphabet = [...new Set(text)].sort();
   const ids = text.map((character) => alphabet.indexOf(character));
   const tokens = (rows: number[][]) => gt.tensor(device, rows, { dtype: "i32" });
-
   const generator = new gt.Generator(1);
   const model = new CharGpt(alphabet.length, { device, generator });
   const optimizer = new nn.AdamW(model.namedParameters(), { learningRate });
   log(`${model.parameterCount().total} parameters, ${text.length} characters, on ${device.name}`);
 
-  /** Mean loss per character, in nats, of the windows that begin at `starts`. */
-  const lossAt = (starts: number[]): gt.Tensor => {
-    const rows = (shift: number) => starts.map((at) => ids.slice(at + shift, at + shift + context));
-    return gt.crossEntropy(model.forward(tokens(rows(0))), tokens(rows(1)));
-  };
-  const heldOut = Array.from({ length: batchSize }, (_, i) => ids.length - (i + 1) * (context + 1));
-  const evaluate = () => gt.scope(() => gt.noGrad(() => lossAt(heldOut))).item();
+  /** Characters of the windows that begin at `starts`, and what follows each. */
+  const windows = (starts: number[]) =>
+    [0, 1].map((shift) => tokens(starts.map((at) => ids.slice(at + shift, at + shift + context))));
+  const lossOf = ([inputs, targets]: gt.Tensor[]) => gt.crossEntropy(model.forward(inputs), targets);
+  const end = ids.length - batchSize * (context + 1); // what comes after is held out
+  const heldOut = windows(Array.from({ length: batchSize }, (_, i) => end + i * (context + 1)));
+  const evaluate = () => gt.scope(() => gt.noGrad(() => lossOf(heldOut))).item();
 
-  const before = await evaluate();
-  for (let step = 1; step <= steps; step++) {
-    const high = Math.min(...heldOut) - context;
-    using places = gt.uniform(device, generator.next(), [batchSize], { high });
-    const starts = Array.from(await places.toArray(), Math.floor);
-    using loss = gt.scope(() => {
-      const mean = lossAt(starts);
-      mean.backward();
-      return mean.detach();
-    });
+  const trainStep = gt.compile((batch: gt.Tensor[]) => {
+    // Traced at the first call, replayed at the others.
+    const loss = lossOf(batch);
+    loss.backward();
     optimizer.step();
     optimizer.zeroGrad();
+    return loss.detach();
+  });
+  const before = await evaluate();
+  for (let step = 1; step <= steps; step++) {
+    using _ = gt.openScope();
+    const places = gt.uniform(device, generator.next(), [batchSize], { high: end - context });
+    const loss = trainStep(windows(Array.from(await places.toArray(), Math.floor)));
     if (step % 20 === 1) log(`step ${step}: loss ${(await loss.item()).toFixed(3)}`);
   }
   const after = await evaluate();

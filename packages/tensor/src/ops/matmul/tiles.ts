@@ -51,7 +51,7 @@ const isThin = ({ m, n }: Extent): boolean => n <= THIN.columns && m > THIN.rows
 
 /**
  * Rows of an a that is not transposed, and the inner size of one that is, are often as many as a text has tokens. What a class is
- * chosen by must not depend on them, but for "few", or else a text of another length would need other pipelines.
+ * chosen by must not depend on them beyond 16, or else a text of another length would need other pipelines.
  */
 const isRows = ({ alongA }: Extent): boolean => alongA === "k";
 
@@ -69,7 +69,7 @@ const table: readonly Tile[] = [
     takes: (_, { subgroups, subgroupSize }) => subgroups && [4, 8, 16].includes(subgroupSize),
     suits: (work, { software }) => software && work >= SMALL,
     swaps: isThin,
-    rows: ({ m }) => (m <= 1 ? 1 : m <= 8 ? 8 : 16),
+    rows: ({ m }) => [1, 8, 16].find((rows) => m <= rows) ?? 32,
     form([extent], { subgroupSize }) {
       return { rows: this.rows(extent), columns: 4 * subgroupSize, lanes: subgroupSize };
     },
@@ -81,7 +81,7 @@ const table: readonly Tile[] = [
       (isThin(extent) ? extent.n : extent.m) <= 8 && extent.alongA === "k" && extent.alongB === "k",
     suits: (work, { software }) => !software && work >= SMALL,
     swaps: isThin,
-    rows: ({ m }) => (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8),
+    rows: ({ m }) => [1, 2, 4].find((rows) => m <= rows) ?? 8,
     form([extent]) {
       return { rows: this.rows(extent), columns: SPLIT_COLUMNS, lanes: 0 };
     },

@@ -14,6 +14,8 @@ export interface Case {
   readonly finish?: () => Promise<void>;
   /** Floating-point operations of one run, where a rate says something. */
   readonly flops?: number;
+  /** Tokens of one run, or of what is left of it where `less` is given. */
+  readonly tokens?: number;
   /** Cases of one group are compared with the first of it. Default: all of the suite are one group. */
   readonly group?: string;
   /** The case of the suite whose time is a part of this one's: the rest is told as well, as backward's over forward. */
@@ -55,6 +57,7 @@ export interface Result {
   readonly speedup: number;
   /** Median over the rounds of this case's time less that of the one it names. */
   readonly rest?: number;
+  readonly tokensPerSecond?: number;
   readonly note?: string;
 }
 
@@ -77,10 +80,16 @@ export async function measure(
     for (const [i, { result }] of bench.tasks.entries())
       times[i].push("latency" in result ? result.latency.p50 : Number.NaN);
   }
-  return cases.map(({ name, device, flops, group, less, note }, i) => {
+  return cases.map(({ name, device, flops, group, less, tokens, note }, i) => {
     const part = times[cases.findIndex((other) => other.name === less)];
     const first = times[cases.findIndex((other) => other.group === group)];
     const median = quantile(times[i], 0.5);
+    const rest =
+      part &&
+      quantile(
+        times[i].map((time, round) => time - part[round]),
+        0.5,
+      );
     return {
       suite: suite.name,
       case: name,
@@ -95,12 +104,8 @@ export async function measure(
         times[i].map((time, round) => first[round] / time),
         0.5,
       ),
-      rest:
-        part &&
-        quantile(
-          times[i].map((time, round) => time - part[round]),
-          0.5,
-        ),
+      rest,
+      tokensPerSecond: tokens === undefined ? undefined : (1000 * tokens) / (rest ?? median),
       note: note?.(),
     };
   });

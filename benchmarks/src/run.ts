@@ -7,7 +7,9 @@ import { machine } from "./machine.ts";
 import { openPeers, type Peer } from "./peers.ts";
 import { writeResults } from "./results.ts";
 import { dispatchSuite } from "./suites/dispatch.ts";
+import { generationSmollm2Suite, generationSuite } from "./suites/generation.ts";
 import { gptStepSuite } from "./suites/gptStep.ts";
+import { layersSuite } from "./suites/layers.ts";
 import { matmulSuite } from "./suites/matmul.ts";
 import { matmulPeersSuite } from "./suites/matmulPeers.ts";
 import { mlpStepSuite } from "./suites/mlpStep.ts";
@@ -22,12 +24,15 @@ const suites: readonly Suite[] = [
   matmulPeersSuite,
   opsSuite,
   dispatchSuite,
+  layersSuite,
+  generationSuite,
   mlpStepSuite,
   gptStepSuite,
   trainStepSuite,
   quantizedSuite,
   qloraSuite,
   smollm2Suite,
+  generationSmollm2Suite,
 ];
 
 const { values: flags } = parseArgs({
@@ -81,7 +86,7 @@ function stop(message: string): never {
 }
 
 function lineOf(result: Result): string {
-  const { median, spread, speedup, gflops, dispatches, rest, note } = result;
+  const { median, spread, speedup, gflops, dispatches, rest, tokensPerSecond, note } = result;
   return [
     result.suite.padEnd(11),
     result.case.padEnd(36),
@@ -90,6 +95,7 @@ function lineOf(result: Result): string {
     gflops === undefined ? "" : `${gflops.toFixed(1)} GFLOP/s`,
     dispatches === undefined ? "" : `${dispatches} dispatches`,
     rest === undefined ? "" : `rest ${rest.toFixed(0)} ms`,
+    tokensPerSecond === undefined ? "" : `${tokensPerSecond.toFixed(1)} tokens/s`,
     note ?? "",
   ].join("  ");
 }

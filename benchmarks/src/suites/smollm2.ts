@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { injectLora } from "@graft/lora";
 import { gradNorm, type LlamaForCausalLM, loadFromGguf } from "@graft/nn";
 import { openGguf } from "@graft/nn/checkpoint";
@@ -15,7 +15,7 @@ import {
   type Tensor,
 } from "@graft/tensor";
 import type { Case, Suite } from "../harness.ts";
-import { repository } from "../paths.ts";
+import { repository, sharedModel } from "../paths.ts";
 import { finishOf, gpuFirst } from "./training.ts";
 
 /** What PyTorch says (`tools/golden/inferena.py`), from the same weights. */
@@ -66,10 +66,7 @@ export const smollm2Suite: Suite = {
 };
 
 async function load(device: Device): Promise<LlamaForCausalLM> {
-  const folder = process.env.GRAFT_MODELS ?? new URL("../shared/models", repository).pathname;
-  const path = `${folder}/${golden.file}`;
-  if (!existsSync(path))
-    throw new Error(`smollm2: ${golden.file} must be in the folder GRAFT_MODELS, but ${folder} has none.`);
+  const path = sharedModel(golden.file);
   const file = await openGguf(await fileSource(path));
   try {
     return await loadFromGguf(file, { device });

@@ -75,6 +75,18 @@ describe("reading", () => {
     expect(device.counters.buffersCreated).toBe(before);
   });
 
+  test("results that are asked for together takes one submit", async () => {
+    using _all = openScope();
+    const tensors = [1, 2, 3].map((value) => ones(gpu, [4]).mul(value));
+    const { submits } = gpu.counters;
+    const read = Promise.all(tensors.map((tensor) => tensor.toArray()));
+    for (const tensor of tensors) tensor.dispose();
+    const other = ones(gpu, [4]).mul(9); // takes a buffer that is read
+    expect((await read).map(([first]) => first)).toEqual([1, 2, 3]);
+    expect(gpu.counters.submits - submits).toBe(1);
+    expect((await other.toArray())[0]).toBe(9);
+  });
+
   test("many results at once, small and large, mixes none of them up", async () => {
     using _all = openScope();
     const sizes = Array.from({ length: 24 }, (_, i) => 1 + ((i * 7919) % 3) * 20_000 + i);

@@ -80,6 +80,8 @@ export class GpuDevice implements Device {
   relocations = 0;
   #failure: Error | undefined;
   readonly #lose: (reason: string) => void;
+  /** The submit that reads wait for. */
+  #soon: Promise<void> | undefined;
   /** Ends of steps that the GPU may still be at. */
   readonly #marks: Promise<void>[] = [];
   #scratch: GpuStorage[] = [];
@@ -177,7 +179,12 @@ export class GpuDevice implements Device {
     const bytes = Math.ceil((start + values.byteLength - from) / 4) * 4;
     const staging = this.#staging.take(bytes);
     this.#commands.encoder().copyBufferToBuffer(bufferOf(view.storage), from, staging, 0, bytes);
-    this.flush();
+    // Reads that are asked for together go in one submit.
+    this.#soon ??= Promise.resolve().then(() => {
+      this.#soon = undefined;
+      this.flush();
+    });
+    await this.#soon;
     try {
       await this.waitFor(staging.mapAsync(1, 0, bytes));
       const mapped = new Uint8Array(staging.getMappedRange(0, bytes));

@@ -11,7 +11,7 @@ export function broadcastEngine(size: number, headDim: number, rows: number): En
   const others = [0];
   const parts = range(Math.ceil(vectors / size));
   const held = range(Math.ceil(rows / size));
-  const inside = (part: number) =>
+  const column = (part: number) =>
     vectors % size === 0 ? `sub + ${part * size}u` : `min(sub + ${part * size}u, ${vectors - 1}u)`;
   return {
     key: `broadcast${size}x${rows}`,
@@ -24,6 +24,7 @@ export function broadcastEngine(size: number, headDim: number, rows: number): En
     parts,
     row: (r) => `${r}u`,
     column: (c) => `${c * size}u + sub`,
+    params: [],
     begin: "",
     declare: () => "",
     hold: ({ name, start, first }) =>
@@ -37,7 +38,7 @@ export function broadcastEngine(size: number, headDim: number, rows: number): En
     ) => `${mine.map((r) => others.map((c) => `var ${s}${r}_${c} = 0f;`).join(" ")).join(" ")}
     {
       ${others.map((c) => `let from${c} = ${b.start} + ${b.name}_line(${b.first} + ${c * size}u + sub);`).join(" ")}
-      for (var d = 0u; d < ${vectors}u; d++) {
+      for (var d = 0u; d < P.vectors; d++) {
         ${held.map((i) => `let a${i} = ${a.name}_load(${a.name}_held${i}, d);`).join(" ")}
         ${others.map((c) => `let b${c} = ${b.name}_load(from${c}, d);`).join(" ")}
         ${mine
@@ -55,7 +56,7 @@ export function broadcastEngine(size: number, headDim: number, rows: number): En
     // A loop, with the lane as its variable: unrolled it takes three times as long, and its compilation too.
     accumulate: (y, s, b) => `for (var t = 0u; t < ${size}u; t++) {
       let begin = ${b.start} + ${b.name}_line(${b.first} + t);
-      ${parts.map((p) => `let v${p} = ${b.name}_load(begin, ${inside(p)});`).join(" ")}
+      ${parts.map((p) => `let v${p} = ${b.name}_load(begin, ${column(p)});`).join(" ")}
       ${mine
         .map(
           (r) =>
@@ -68,6 +69,13 @@ export function broadcastEngine(size: number, headDim: number, rows: number): En
     forRows: (x, value) =>
       `${held.map((i) => `let ${x}_held${i} = ${value(`${i * size}u + sub`)};`).join(" ")}
   ${mine.map((r) => `let ${x}${r} = subgroupBroadcast(${x}_held${Math.floor(r / size)}, ${r % size}u);`).join(" ")}`,
+    eachRow: (statements) =>
+      held
+        .map((i) => {
+          const inside = (i + 1) * size > rows ? `if (sub < ${rows - i * size}u) ` : "";
+          return `${inside}{ let row = ${i * size}u + sub; ${statements} }`;
+        })
+        .join(" "),
     fold: (kind, x, own) =>
       mine
         .map((r) => `let ${x}${r} = ${kind === "max" ? "subgroupMax" : "subgroupAdd"}(${own(r)});`)

@@ -1,3 +1,5 @@
+import type { Param } from "../kernel.ts";
+
 /** A matrix of lines along the head dimension, as the generators name it: `x_load(line start, four values)`. */
 export interface Lines {
   /** Of the binding. */
@@ -25,6 +27,7 @@ export interface Engine {
   /** WGSL: the number of a lane's row and column within the tile. */
   row(r: number): string;
   column(c: number): string;
+  readonly params: readonly Param[];
   /** The first statements of main. */
   readonly begin: string;
   /** Module-level WGSL. */
@@ -37,6 +40,8 @@ export interface Engine {
   accumulate(y: string, s: string, b: Lines): string;
   /** Declares `x<r>` from the value of each row; `value` gets the WGSL of the row's number within the tile. */
   forRows(x: string, value: (row: string) => string): string;
+  /** Runs statements once for each `row` of the tile, by some lane. */
+  eachRow(statements: string): string;
   /** Declares `x<r>`: the largest, or the sum, over all columns of what each lane has for the row. */
   fold(kind: "max" | "sum", x: string, mine: (r: number) => string): string;
   /** Calls `put` for the places of an accumulator that the lane writes: row and vec4 of the line. */

@@ -44,7 +44,7 @@ export function forwardKernel(
     subgroups: engine.subgroups,
     count: tiles * plan.heads * plan.batch,
     bindings: [...shared.bindings, shared.bind("y", y, "write"), { name: "lse", view: lse, access: "write" }],
-    params: [...shared.params, ["tiles", "u32", tiles]],
+    params: [...shared.params, ...engine.params, ["tiles", "u32", tiles]],
     declare: () => `${shared.declare}\n${shared.writer("y")}\n${engine.declare()}`,
     main: () => `${engine.begin}
   ${queryTile(engine)}
@@ -135,11 +135,11 @@ export function queryGradientKernel(
         ? []
         : [shared.bind("y", y, "read"), { name: "lse", view: lse, access: "read" } as const]),
     ],
-    params: [...shared.params, ["tiles", "u32", tiles]],
+    params: [...shared.params, ...engine.params, ["tiles", "u32", tiles]],
     declare: () => `${shared.declare}
 ${shared.reader("dy", "queries")}
 ${shared.writer("dq")}
-${segmented ? "" : `${shared.reader("y", "queries")}\n${deltaFunction(plan)}`}
+${segmented ? "" : `${shared.reader("y", "queries")}\n${DELTA}`}
 ${engine.declare()}`,
     main: () => `${engine.begin}
   ${queryTile(engine)}
@@ -149,16 +149,7 @@ ${engine.declare()}`,
   ${engine.forRows("delta", (row) => (segmented ? `stats_at(2u * ${line(row)} + 1u)` : `delta_of(q0 + y_line(row0 + ${row}))`))}
   ${engine.forRows("lse", (row) => (segmented ? `stats_at(2u * ${line(row)})` : `lse_at(${line(row)})`))}
   ${segmented ? engine.forRows("seg", (row) => `segment(batch, first + i32(row0 + ${row}))`) : ""}
-  ${
-    segmented
-      ? ""
-      : each(
-          mine,
-          (r) =>
-            `if (${engine.writes(r)} && row0 + ${engine.row(r)} < P.queries) { let at = 2u * (line0 + row0 + ${engine.row(r)}); stats_put(at, lse${r}); stats_put(at + 1u, delta${r}); }`,
-          "\n  ",
-        )
-  }
+  ${segmented ? "" : engine.eachRow(`if (row0 + row < P.queries) { let at = line0 + row0 + row; stats_put(2u * at, lse_at(at)); stats_put(2u * at + 1u, delta_of(q0 + y_line(row0 + row))); }`)}
   for (var col0 = begin; col0 < until; col0 += ${columns}u) {
     ${engine.product("s", q, k)}
     ${engine.product("t", { ...q, name: "dy" }, { ...k, name: "v" })}
@@ -170,9 +161,10 @@ ${engine.declare()}`,
   };
 }
 
-const deltaFunction = ({ headDim }: AttentionPlan): string => `fn delta_of(line: u32) -> f32 {
+// The bound is a param, since lavapipe unrolls short loops of a known length, and each load costs it a good part of a second to compile.
+const DELTA = `fn delta_of(line: u32) -> f32 {
   var total = 0f;
-  for (var d = 0u; d < ${headDim / 4}u; d++) { total += dot(y_load(line, d), dy_load(line, d)); }
+  for (var d = 0u; d < P.vectors; d++) { total += dot(y_load(line, d), dy_load(line, d)); }
   return total;
 }`;
 
@@ -211,7 +203,7 @@ export function keyGradientKernel(
       shared.bind("dk", dk, "write"),
       shared.bind("dv", dv, "write"),
     ],
-    params: [...shared.params, ["tiles", "u32", tiles], ["capacity", "u32", plan.capacity]],
+    params: [...shared.params, ...engine.params, ["tiles", "u32", tiles], ["capacity", "u32", plan.capacity]],
     declare: () => `${shared.declare}
 ${shared.reader("dy", "queries")}
 ${shared.writer("dk")}
@@ -238,7 +230,7 @@ ${engine.declare()}`,
     for (var col0 = begin; col0 < until; col0 += ${columns}u) {
       ${engine.product("s", k, q)}
       ${engine.product("t", { ...k, name: "v" }, { ...q, name: "dy" })}
-      ${each(others, (c) => `let line${c} = 2u * (line0 + min(${column(c)}, P.queries - 1u)); let lse${c} = stats_at(line${c}); let delta${c} = stats_at(line${c} + 1u);`)}
+      ${each(others, (c) => `let at${c} = 2u * (line0 + min(${column(c)}, P.queries - 1u)); let lse${c} = stats_at(at${c}); let delta${c} = stats_at(at${c} + 1u);`)}
       ${shared.segmented ? each(others, (c) => `let other${c} = segment(batch, first + i32(${column(c)}));`) : ""}
       ${each(mine, (r) => each(others, (c) => `s${r}_${c} = exp(select(${MASKED}, s${r}_${c} * P.scale, ${sees(r, c)}) - lse${c});`), "\n      ")}
       ${engine.accumulate("dv", "s", { ...q, name: "dy" })}
@@ -345,6 +337,7 @@ export function sizeParams(plan: AttentionPlan, attrs: AttentionAttrs, unit: num
     ["ahead", "i32", plan.ahead],
     ["behind", "i32", plan.behind],
     ["segments_row", "u32", plan.capacity],
+    ["vectors", "u32", Math.ceil(plan.headDim / 4)],
     ...strideParams("q", plan.q, unit),
     ...strideParams("k", plan.k, unit),
   ];

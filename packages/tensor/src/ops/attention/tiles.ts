@@ -46,10 +46,10 @@ const table: readonly Tile[] = [
     suits: (plan, { software }) => software && isLarge(plan),
     engine: ({ queries, headDim }, { subgroupSize }, pass) => {
       const parts = Math.ceil(headDim / 4 / subgroupSize);
-      // As many rows as keep the sums of a lane near 128, which compiles in a second or two; dk and dv are two sums.
+      // As many rows as keep the sums of a lane at 128, which compiles in a few seconds; dk and dv are two sums.
       const rows = Math.max(4, Math.min(16, Math.floor(32 / parts)));
-      const backward = Math.max(4, rows / 2);
-      return broadcastEngine(subgroupSize, headDim, pass !== "forward" ? backward : queries === 1 ? 1 : rows);
+      const few = pass === "dkv" ? Math.max(4, rows / 2) : pass === "forward" && queries === 1 ? 1 : rows;
+      return broadcastEngine(subgroupSize, headDim, few);
     },
   },
   {

@@ -15,21 +15,17 @@ export function workgroupEngine(headDim: number): Engine {
   const four = range(4);
   const parts = range(Math.ceil(vectors / SIDE));
   const even = (count: number, per: number) => count % per === 0;
-  const slots = range((TILE * DEPTH) / LANES);
   // Lines of the other side lie so that the lanes of a row, which read every fourth, find them in different banks.
   const place = (side: "a" | "b", line: string) =>
     side === "a" ? `(${line}) * ${DEPTH + 1}u` : `(${line} % 4u * ${SIDE}u + ${line} / 4u) * ${DEPTH + 1}u`;
-  const stage = (side: "a" | "b", { name, start, first }: Lines) =>
-    slots
-      .map((s) => {
-        const line = `((lane + ${s * LANES}u) / ${DEPTH}u)`;
-        const load = `${name}_load(${start} + ${name}_line(${first} + ${line}), `;
-        const value = even(vectors, DEPTH)
-          ? `${load}d + lane % ${DEPTH}u)`
-          : `select(vec4f(), ${load}min(d + lane % ${DEPTH}u, ${vectors - 1}u)), d + lane % ${DEPTH}u < ${vectors}u)`;
-        return `${side}_tile[${place(side, line)} + lane % ${DEPTH}u] = ${value};`;
-      })
-      .join(" ");
+  const stage = (side: "a" | "b", { name, start, first }: Lines) => {
+    const at = `d + i % ${DEPTH}u`;
+    const load = (d: string) => `${name}_load(${start} + ${name}_line(${first} + line), ${d})`;
+    const value = even(vectors, DEPTH)
+      ? load(at)
+      : `select(vec4f(), ${load(`min(${at}, P.vectors - 1u)`)}, ${at} < P.vectors)`;
+    return `for (var i = lane; i < P.staged; i += ${LANES}u) { let line = i / ${DEPTH}u; ${side}_tile[${place(side, "line")} + i % ${DEPTH}u] = ${value}; }`;
+  };
   return {
     key: "workgroup",
     lanes: LANES,
@@ -45,14 +41,21 @@ export function workgroupEngine(headDim: number): Engine {
 var<workgroup> b_tile: array<vec4f, ${TILE * (DEPTH + 1)}>;
 var<workgroup> w_tile: array<vec4f, ${TILE * (SIDE + 1)}>;
 var<workgroup> v_tile: array<vec4f, ${TILE * SIDE}>;`,
+    // Bounds of loops, so that lavapipe does not unroll them: it would compile for a minute.
+    params: [
+      ["side", "u32", SIDE],
+      ["depth", "u32", DEPTH],
+      ["staged", "u32", TILE * DEPTH],
+      ["taken", "u32", TILE * SIDE],
+    ],
     begin: "let ty = lane / 8u; let tx = lane % 8u;",
     hold: () => "",
     product: (s, a, b) => `${four.map((r) => four.map((c) => `var ${s}${r}_${c} = 0f;`).join(" ")).join(" ")}
-    for (var d = 0u; d < ${vectors}u; d += ${DEPTH}u) {
+    for (var d = 0u; d < P.vectors; d += ${DEPTH}u) {
       ${stage("a", a)}
       ${stage("b", b)}
       workgroupBarrier();
-      for (var e = 0u; e < ${DEPTH}u; e++) {
+      for (var e = 0u; e < P.depth; e++) {
         ${four.map((r) => `let a${r} = a_tile[${place("a", `ty * 4u + ${r}u`)} + e];`).join(" ")}
         ${four.map((c) => `let b${c} = b_tile[(${c * SIDE}u + tx) * ${DEPTH + 1}u + e];`).join(" ")}
         ${four.map((r) => four.map((c) => `${s}${r}_${c} += dot(a${r}, b${c});`).join(" ")).join("\n        ")}
@@ -67,16 +70,11 @@ var<workgroup> v_tile: array<vec4f, ${TILE * SIDE}>;`,
       .join(" ")}
     ${parts
       .map((p) => {
-        const column = `${p * SIDE}u + lane % ${SIDE}u`;
-        const inside = (p + 1) * SIDE <= vectors ? column : `min(${column}, ${vectors - 1}u)`;
-        return `${range((TILE * SIDE) / LANES)
-          .map((i) => {
-            const line = `lane / ${SIDE}u + ${(i * LANES) / SIDE}u`;
-            return `v_tile[lane + ${i * LANES}u] = ${b.name}_load(${b.start} + ${b.name}_line(${b.first} + ${line}), ${inside});`;
-          })
-          .join(" ")}
+        const column = `${p * SIDE}u + i % ${SIDE}u`;
+        const inside = (p + 1) * SIDE <= vectors ? column : `min(${column}, P.vectors - 1u)`;
+        return `for (var i = lane; i < P.taken; i += ${LANES}u) { v_tile[i] = ${b.name}_load(${b.start} + ${b.name}_line(${b.first} + i / ${SIDE}u), ${inside}); }
     workgroupBarrier();
-    for (var e = 0u; e < ${SIDE}u; e++) {
+    for (var e = 0u; e < P.side; e++) {
       ${four.map((r) => `let w${r} = w_tile[(ty * 4u + ${r}u) * ${SIDE + 1}u + e];`).join(" ")}
       ${four.map((c) => `let v${c} = v_tile[(e * 4u + ${c}u) * ${SIDE}u + tx];`).join(" ")}
       ${four
@@ -89,6 +87,7 @@ var<workgroup> v_tile: array<vec4f, ${TILE * SIDE}>;`,
       })
       .join("\n    ")}`,
     forRows: (x, value) => four.map((r) => `let ${x}${r} = ${value(`ty * 4u + ${r}u`)};`).join(" "),
+    eachRow: (statements) => `if (lane < ${TILE}u) { let row = lane; ${statements} }`,
     fold: (kind, x, own) => {
       const combine = (a: string, b: string) => (kind === "max" ? `max(${a}, ${b})` : `${a} + ${b}`);
       // The four rows of a lane are one vec4, since they are folded alike.

@@ -6,6 +6,7 @@ import { measure, type Result, type Suite } from "./harness.ts";
 import { machine } from "./machine.ts";
 import { openPeers, type Peer } from "./peers.ts";
 import { writeResults } from "./results.ts";
+import { attentionSuite } from "./suites/attention.ts";
 import { dispatchSuite } from "./suites/dispatch.ts";
 import { generationSmollm2Suite, generationSuite } from "./suites/generation.ts";
 import { gptStepSuite } from "./suites/gptStep.ts";
@@ -22,6 +23,7 @@ import { trainStepSuite } from "./suites/trainStep.ts";
 const suites: readonly Suite[] = [
   matmulSuite,
   matmulPeersSuite,
+  attentionSuite,
   opsSuite,
   dispatchSuite,
   layersSuite,

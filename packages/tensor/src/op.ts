@@ -1,5 +1,8 @@
 // For packages that add ops of their own.
 export { everyStep } from "./compile/live.ts";
+export { attentionBy } from "./ops/attention/attention.ts";
+export { composedAttention } from "./ops/attention/composed.ts";
+export type { AttentionClass } from "./ops/attention/tiles.ts";
 export type { Binding, GpuInfo, Kernel, Param } from "./ops/kernel.ts";
 export { matmulBy } from "./ops/matmul/matmul.ts";
 export { type MatmulAttrs, planMatmul } from "./ops/matmul/plan.ts";

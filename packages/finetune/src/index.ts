@@ -43,4 +43,10 @@ export { loadTokenizer, type TokenizerFallback } from "./tokenizer/folder.ts";
 export { type GgufMetadata, ggufTokenizerFallback, tokenizerFromGguf } from "./tokenizer/gguf.ts";
 export { createTextStream, type TextStream } from "./tokenizer/stream.ts";
 export { createTokenizer, type Tokenizer, type TokenizerSetup } from "./tokenizer/tokenizer.ts";
-export { type ResumeOptions, type TrainingParts, TrainingSnapshot, trainResumably } from "./train/resume.ts";
+export {
+  type Resumed,
+  type ResumeOptions,
+  type TrainingParts,
+  TrainingSnapshot,
+  trainResumably,
+} from "./train/resume.ts";

@@ -1,7 +1,9 @@
 import { AdamW, type CausalLM, type Parameter, type ScheduleName, schedule } from "@graft/nn";
+import type { DeviceLostError, Generator } from "@graft/tensor";
 import type { StepBatches } from "../dataset/batching.ts";
 import { GraftError } from "../errors.ts";
 import { deviceOf } from "./loss.ts";
+import { type TrainingParts, trainResumably } from "./resume.ts";
 import { type Measured, TrainingStep } from "./step.ts";
 
 export interface TrainerOptions {
@@ -15,7 +17,19 @@ export interface TrainerOptions {
   readonly maxGradNorm: number;
   /** Stops after the step that runs. */
   readonly signal?: AbortSignal;
+  /** Those that dropout draws from, for `recover`. */
+  readonly generators?: readonly Generator[];
+  /**
+   * Loads the model onto another device, as it was before training, with the generators as they were; called where the GPU is lost.
+   * Without it that ends training.
+   */
+  readonly recover?: (
+    lost: DeviceLostError,
+  ) => Promise<Pick<TrainingParts, "generators"> & { model: CausalLM }>;
 }
+
+/** Steps between snapshots of what trains, on a GPU that can be replaced. */
+export const SNAPSHOT_EVERY = 20;
 
 /** What one step did. Loss and gradient norm are before its update, the norm before clipping. */
 export interface StepReport {
@@ -55,9 +69,56 @@ export class DivergedError extends GraftError {
   }
 }
 
+/** What trains, on one device. */
+class Run implements TrainingParts, Disposable {
+  readonly model: CausalLM;
+  readonly optimizer: AdamW;
+  readonly generators: readonly Generator[];
+  readonly step: TrainingStep;
+
+  constructor(model: CausalLM, generators: readonly Generator[], options: TrainerOptions) {
+    const { learningRate, weightDecay, maxGradNorm } = options;
+    this.model = model;
+    this.generators = generators;
+    this.optimizer = new AdamW(model.namedParameters(), { learningRate, weightDecay });
+    this.step = new TrainingStep(model, this.optimizer, maxGradNorm);
+  }
+
+  [Symbol.dispose](): void {
+    this.optimizer.zeroGrad();
+    this.step[Symbol.dispose]();
+    this.optimizer.dispose();
+  }
+}
+
+/** Batches by number of their step, for steps that are done again. */
+class Replayable {
+  readonly #batches: Iterator<StepBatches>;
+  readonly #kept = new Map<number, StepBatches>();
+  #next = 0;
+
+  constructor(batches: Iterator<StepBatches>) {
+    this.#batches = batches;
+  }
+
+  at(step: number): StepBatches {
+    while (this.#next <= step) this.#kept.set(this.#next++, this.#batches.next().value);
+    const found = this.#kept.get(step);
+    if (found === undefined)
+      throw new Error(`internal: the batches of step ${step} are gone. Please report this.`);
+    return found;
+  }
+
+  /** Nobody will ask for steps before this one. */
+  forget(before: number): void {
+    for (const step of this.#kept.keys()) if (step < before) this.#kept.delete(step);
+  }
+}
+
 /**
  * Trains the parameters of `model` that require a gradient, one optimiser step for each item of `batches`. The loss and
- * the gradient of a step are means over all its targets, however they are split into micro-batches.
+ * the gradient of a step are means over all its targets, however they are split into micro-batches. Where the GPU is lost and
+ * `recover` is given, training goes on with the model that it returns, to the same losses.
  * @throws DivergedError where a loss or gradient is not finite
  */
 export async function train(
@@ -66,21 +127,30 @@ export async function train(
   options: TrainerOptions,
   onStep: (report: StepReport) => void | Promise<void>,
 ): Promise<TrainingResult> {
-  const named = [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad);
-  const optimizer = new AdamW(named, {
-    learningRate: options.learningRate,
-    weightDecay: options.weightDecay,
-  });
-  const factor = schedule(options.schedule, { steps: options.steps, warmupSteps: options.warmupSteps });
-  const step = new TrainingStep(model, optimizer, options.maxGradNorm);
-  const pending: Pending[] = [];
+  const { recover, steps, signal } = options;
+  const factor = schedule(options.schedule, { steps, warmupSteps: options.warmupSteps });
+  const given = new Replayable(batches);
   const began = performance.now();
   let last = began;
   let reported: StepReport | undefined;
 
-  /** Waits for the oldest step that was queued. */
-  const report = async ({ t, learningRate, tokens, measured }: Pending): Promise<void> => {
-    const { loss, gradNorm } = await measured;
+  const open = async (lost?: DeviceLostError): Promise<Run> => {
+    if (lost === undefined) return new Run(model, options.generators ?? [], options);
+    if (recover === undefined) throw lost;
+    const again = await recover(lost);
+    return new Run(again.model, again.generators ?? [], options);
+  };
+
+  const prepare = async ({ optimizer, step }: Run, t: number): Promise<void> => {
+    // Before tracing, which computes the numbers of the first replay.
+    optimizer.learningRate = options.learningRate * factor(t);
+    await step.warmUp(given.at(t));
+  };
+
+  const run = ({ step }: Run, t: number): Promise<Measured> => step.run(given.at(t));
+
+  const report = async (t: number, { loss, gradNorm }: Measured): Promise<void> => {
+    if (recover === undefined) given.forget(t);
     if (!Number.isFinite(loss))
       throw new DivergedError(
         `the loss of step ${t + 1} is not finite (${loss})`,
@@ -92,11 +162,12 @@ export async function train(
         t === 0 ? undefined : t,
       );
     const now = performance.now();
+    const tokens = tokensIn(given.at(t));
     reported = {
       step: t + 1,
       loss,
       gradNorm,
-      learningRate,
+      learningRate: options.learningRate * factor(t),
       tokens,
       tokensPerSecond: tokens / ((now - last) / 1000),
       seconds: (now - began) / 1000,
@@ -105,53 +176,31 @@ export async function train(
     await onStep(reported);
   };
 
-  try {
-    let t = 0;
-    while (t < options.steps && options.signal?.aborted !== true) {
-      const { value } = batches.next();
-      const learningRate = options.learningRate * factor(t);
-      optimizer.learningRate = learningRate;
-      await step.warmUp(value);
-      const measured = step.run(value);
-      // Awaited later; a failure in the meantime is told then.
-      measured.catch(() => {});
-      pending.push({ t, learningRate, tokens: tokensIn(value), measured });
-      t++;
-      if (pending.length > QUEUED[deviceOf(model).kind]) await report(pending.splice(0, 1)[0]);
-      // Lets signals and timers in: the CPU device never waits.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    while (pending.length > 0) await report(pending.splice(0, 1)[0]);
-    if (reported === undefined)
-      throw new Error(`internal: ${options.steps} steps were asked for. Please report this.`);
-    // No later step looks at what the last update made.
-    if (!(await allFinite(optimizer.parameters))) {
-      step.restore();
-      throw new DivergedError(
-        `the update of step ${reported.step} gives parameters that are not finite`,
-        reported.step - 1,
-      );
-    }
-    return { steps: reported.step, loss: reported.loss, interrupted: t < options.steps };
-  } finally {
-    await Promise.allSettled(pending.map(({ measured }) => measured));
-    optimizer.zeroGrad();
-    step[Symbol.dispose]();
-    optimizer.dispose();
+  const { kind } = deviceOf(model);
+  const ended = await trainResumably(open, run, {
+    steps,
+    snapshotEvery: recover !== undefined && kind === "webgpu" ? SNAPSHOT_EVERY : Number.POSITIVE_INFINITY,
+    queued: QUEUED[kind],
+    signal,
+    prepare,
+    onStep: report,
+    onSnapshot: (t) => given.forget(t),
+  });
+  using trained = ended.parts;
+  if (reported === undefined) throw new Error(`internal: ${steps} steps were asked for. Please report this.`);
+  // No later step looks at what the last update made.
+  if (!(await allFinite(trained.optimizer.parameters))) {
+    trained.step.restore();
+    throw new DivergedError(
+      `the update of step ${reported.step} gives parameters that are not finite`,
+      reported.step - 1,
+    );
   }
+  return { steps: reported.step, loss: reported.loss, interrupted: ended.steps < steps };
 }
 
 /** Steps that may be queued behind the one that is waited for, so that a GPU never waits for the host. The CPU device runs them at once. */
 const QUEUED = { webgpu: 1, cpu: 0 } as const;
-
-/** A step that was queued. */
-interface Pending {
-  /** From 0. */
-  readonly t: number;
-  readonly learningRate: number;
-  readonly tokens: number;
-  readonly measured: Promise<Measured>;
-}
 
 async function allFinite(parameters: readonly Parameter[]): Promise<boolean> {
   for (const parameter of parameters) {

@@ -8,7 +8,7 @@ import { stepsForEpochs, trainingBatches } from "../dataset/batching.ts";
 import { type Dataset, datasetNotices } from "../dataset/example.ts";
 import { readData } from "../dataset/read.ts";
 import { demoOf } from "../demo.ts";
-import { openDevice } from "../device.ts";
+import { type OpenedDevice, openDevice } from "../device.ts";
 import { GraftError } from "../errors.ts";
 import { type OpenedAdapter, openAdapter } from "../model/adapter.ts";
 import { openModel } from "../model/open.ts";
@@ -83,10 +83,12 @@ export async function runFinetune(
   await measure(0);
   await demo?.sample(model, opened, "before", output);
   model.train();
-  using others = new DisposableStack();
+  const others: OpenedDevice[] = [];
+  using _others = { [Symbol.dispose]: () => others.map((other) => other[Symbol.dispose]()) };
   const recover = async (lost: DeviceLostError): Promise<{ model: CausalLM; generators: Generator[] }> => {
     output.notice(`The GPU was lost (${lost.reason}); training goes on from the last snapshot on another.`);
-    const next = others.use(await openDevice(options.device, output.notice));
+    const next = await openDevice(options.device, output.notice);
+    others.push(next);
     model = await opened.load(next.device, { weights: weightsOf(opened, options) });
     const again = await prepare(model, options, adapter);
     model.train();

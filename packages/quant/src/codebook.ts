@@ -120,7 +120,9 @@ export function codebookScheme(
       const layout = layoutNamed(name, shape, { blockSize, nested });
       const words = wordsOfBytes(codes);
       if (!nested) return { layout, parts: [words, absmax] };
-      const scales = Float32Array.of(...absmax.absmax, absmax.offset);
+      const scales = new Float32Array(absmax.absmax.length + 1);
+      scales.set(absmax.absmax);
+      scales[absmax.absmax.length] = absmax.offset;
       return { layout, parts: [words, wordsOfBytes(absmax.codes), scales] };
     },
 

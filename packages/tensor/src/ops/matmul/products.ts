@@ -1,5 +1,4 @@
 import type { View } from "../../device/device.ts";
-import type { TypedArray } from "../../dtype.ts";
 import { ShapeError } from "../../errors.ts";
 import { sameShape, show, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
@@ -75,8 +74,9 @@ export const productsOp: Op<ProductsAttrs> = {
 
   cpu(inputs, outputs, attrs, { fast }) {
     attrs.members.forEach((member, j) => {
-      const values = member.terms.map(({ a, b }) => onCpu(inputs[a], inputs[b], outputs[j], attrs, fast));
-      finish(member, values, inputs, outputs[j].data);
+      const { data } = outputs[j];
+      if (fast && data instanceof Float32Array) sumFast(member, inputs, outputs[j], data, attrs);
+      else sumExactly(member, inputs, outputs[j], attrs);
     });
   },
 
@@ -170,30 +170,56 @@ function viewsOf(
   });
 }
 
-function onCpu(a: CpuArray, b: CpuArray, y: CpuArray, attrs: ProductsAttrs, fast: boolean): TypedArray {
-  const plan = planMatmul(a, b, attrs);
-  const single = fast && y.data instanceof Float32Array;
-  const product = single ? new Float32Array(plan.m * plan.n) : new Float64Array(plan.m * plan.n);
-  (single ? matmulFast : matmulReference)(plan, a.data, b.data, product);
-  return product;
-}
-
-function finish(
-  { scale, bias, residual }: ProductMember,
-  sums: readonly TypedArray[],
+/** Every sum in float64, rounded once. */
+function sumExactly(
+  { terms, scale, bias, residual }: ProductMember,
   inputs: readonly CpuArray[],
-  y: TypedArray,
+  { data: y }: CpuArray,
+  attrs: ProductsAttrs,
 ): void {
+  const sums = terms.map(({ a, b }) => {
+    const product = new Float64Array(y.length);
+    matmulReference(planMatmul(inputs[a], inputs[b], attrs), inputs[a].data, inputs[b].data, product);
+    return product;
+  });
   const shift = bias === undefined ? undefined : inputs[bias].data;
   const more = residual === undefined ? undefined : inputs[residual].data;
   for (let i = 0; i < y.length; i++) {
-    let value = sums[0][i];
-    for (let t = 1; t < sums.length; t++) value += sums[t][i];
-    value *= scale;
+    let value = sums.reduce((total, product) => total + product[i], 0) * scale;
     if (shift !== undefined) value += shift[i % shift.length];
     if (more !== undefined) value += more[i];
     y[i] = value;
   }
+}
+
+/** In f32, step after step: each loop sees one type, so that V8 makes fast code of it. */
+function sumFast(
+  { terms, scale, bias, residual }: ProductMember,
+  inputs: readonly CpuArray[],
+  { shape }: CpuArray,
+  y: Float32Array,
+  attrs: ProductsAttrs,
+): void {
+  const product = terms.length > 1 ? new Float32Array(y.length) : y;
+  terms.forEach(({ a, b }, t) => {
+    const into = t === 0 ? y : product;
+    matmulFast(planMatmul(inputs[a], inputs[b], attrs), inputs[a].data, inputs[b].data, into);
+    if (t > 0) addInto(y, product);
+  });
+  if (scale !== 1) for (let i = 0; i < y.length; i++) y[i] *= scale;
+  if (bias !== undefined) {
+    const shift = Float32Array.from(inputs[bias].data);
+    for (let start = 0; start < y.length; start += shape[1])
+      addInto(y.subarray(start, start + shape[1]), shift);
+  }
+  if (residual !== undefined) {
+    const { data } = inputs[residual];
+    addInto(y, data instanceof Float32Array ? data : Float32Array.from(data));
+  }
+}
+
+function addInto(y: Float32Array, x: Float32Array): void {
+  for (let i = 0; i < y.length; i++) y[i] += x[i];
 }
 
 interface Share {

@@ -12,8 +12,12 @@ export interface Watched {
   readonly seen: readonly Seen[];
 }
 
+export interface Watch {
+  stop(): Promise<Watched>;
+}
+
 /** Times each op by the clock: the CPU device runs it within the call. */
-export function watchCpu(device: CpuDevice): { stop(): Promise<Watched> } {
+export function watchCpu(device: CpuDevice): Watch {
   const seen: Seen[] = [];
   const began = performance.now();
   const before = device.run;

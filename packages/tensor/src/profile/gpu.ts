@@ -1,14 +1,14 @@
 import type { Watcher } from "../device/webgpu/commands.ts";
 import type { Dispatch } from "../device/webgpu/dispatch.ts";
 import type { GpuDevice } from "../device/webgpu/gpuDevice.ts";
-import type { Watched } from "./cpu.ts";
+import type { Watch } from "./cpu.ts";
 import type { Seen } from "./record.ts";
 
 /** Dispatches whose times go through one set of queries. */
 const CHUNK = 256;
 
 /** Sees each dispatch of a device, between two timestamps where it has them. */
-export async function watchGpu(device: GpuDevice): Promise<{ stop(): Promise<Watched> }> {
+export async function watchGpu(device: GpuDevice): Promise<Watch> {
   await device.finish();
   const seen: Seen[] = [];
   const timer = device.gpu.features.has("timestamp-query") ? new Timer(device.gpu) : undefined;

@@ -1,13 +1,9 @@
-import { CpuDevice } from "../device/cpu/cpuDevice.ts";
 import type { Device } from "../device/device.ts";
-import { GpuDevice } from "../device/webgpu/gpuDevice.ts";
-import { DeviceError } from "../errors.ts";
-import { watchCpu } from "./cpu.ts";
-import { watchGpu } from "./gpu.ts";
 import { type ProfileRow, type Roofline, rowsOf, type Seen, shareOf } from "./record.ts";
 import { rooflineOf } from "./roofline.ts";
 import { tableOf } from "./table.ts";
 import { type TraceFile, traceOf } from "./trace.ts";
+import { watchDevice } from "./watch.ts";
 
 export interface ProfileOptions {
   readonly device: Device;
@@ -73,7 +69,10 @@ export class Profile<T = unknown> {
     );
   }
 
-  /** How near a row comes to what the device can do, from 0 to about 1: by arithmetic or by memory, whichever bounds it. */
+  /**
+   * How near a row comes to what the device was seen to do, by arithmetic or by memory, whichever bounds it. Above 1 where it is better than
+   * the measured matmul or, with its values in caches, than the measured copy.
+   */
   share(row: ProfileRow): number | undefined {
     return this.roofline === undefined ? undefined : shareOf(row, this.roofline);
   }
@@ -102,14 +101,7 @@ export async function profile<T>(
   { device, roofline = true }: ProfileOptions,
 ): Promise<Profile<T>> {
   const best = roofline ? await rooflineOf(device) : undefined;
-  const watch =
-    device instanceof GpuDevice
-      ? await watchGpu(device)
-      : device instanceof CpuDevice
-        ? watchCpu(device)
-        : undefined;
-  if (watch === undefined)
-    throw new DeviceError("profile", `the device must be a CPU or WebGPU device, got ${device.name}.`);
+  const watch = await watchDevice(device);
   const { submits } = device.counters;
   const began = performance.now();
   let value: T;

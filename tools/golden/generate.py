@@ -20,6 +20,7 @@ FIXTURES = {
     "optimizers": "optimizers",
     "quant": "quant",
     "quant_models": "quant_models",
+    "llm_int8": "llm_int8",
     "matching": "matching",
     "smollm2": "smollm2",
     "inferena": "inferena",

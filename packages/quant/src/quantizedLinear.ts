@@ -19,8 +19,8 @@ export interface QuantizedLinearOptions {
   /** `[outFeatures]`, taken over. Default: none. */
   readonly bias?: Parameter;
   /**
-   * Only of int8: rounds activations to 8 bits too, but for features in which one reaches this size, as LLM.int8() does at
-   * inference (transformers' threshold is 6). Default: activations are multiplied as they are.
+   * Only of int8: rounds activations to 8 bits too, but for features in which one reaches this size, as LLM.int8() does
+   * (transformers' threshold is 6; 0 leaves out none). Default: activations are multiplied as they are.
    */
   readonly threshold?: number;
 }
@@ -43,10 +43,10 @@ export class QuantizedLinear extends Module implements LinearLike {
   /** Takes over the matrix, which another layer may share (a tied head). */
   constructor(weight: OwnedMatrix, { bias, threshold }: Omit<QuantizedLinearOptions, "device"> = {}) {
     super();
-    if (threshold !== undefined && (weight.layout.format.name !== "int8" || !(threshold > 0)))
+    if (threshold !== undefined && (weight.layout.format.name !== "int8" || !(threshold >= 0)))
       throw new ValueError(
         "QuantizedLinear",
-        `threshold must be a positive number for an int8 weight, got ${threshold} for ${weight.layout.format.name}.`,
+        `threshold must be 0 or more for an int8 weight, got ${threshold} for ${weight.layout.format.name}.`,
       );
     this.threshold = threshold;
     [this.outFeatures, this.inFeatures] = weight.layout.shape;

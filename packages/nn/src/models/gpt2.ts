@@ -11,6 +11,7 @@ import {
   unbind,
 } from "@graft/tensor";
 import type { AttentionContext } from "../attention.ts";
+import { Block } from "../block.ts";
 import { Conv1D } from "../conv1D.ts";
 import { Embedding } from "../embedding.ts";
 import { activations } from "../feedForward.ts";
@@ -85,7 +86,7 @@ export class GPT2MLP extends Module {
 }
 
 /** One pre-norm layer: `h = x + attn(ln_1(x))`, `y = h + mlp(ln_2(h))`. */
-export class GPT2Block extends Module {
+export class GPT2Block extends Block {
   ln_1: LayerNorm;
   attn: GPT2Attention;
   ln_2: LayerNorm;
@@ -100,8 +101,7 @@ export class GPT2Block extends Module {
     this.mlp = new GPT2MLP(config, options);
   }
 
-  /** @param x - `[batch, seq, hidden]`; returns the same shape */
-  forward(x: Tensor, context: AttentionContext = {}): Tensor {
+  protected override run(x: Tensor, context: AttentionContext): Tensor {
     const h = add(x, this.attn.forward(this.ln_1.forward(x), context));
     return add(h, this.mlp.forward(this.ln_2.forward(h)));
   }

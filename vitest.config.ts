@@ -49,6 +49,7 @@ export default defineConfig({
     projects: [
       ...packages.map((name) => project(name, `packages/${name}`)),
       project("examples", "examples"),
+      project("benchmarks", "benchmarks"),
       project("tools", "tools"),
     ],
   },

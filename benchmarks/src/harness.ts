@@ -68,8 +68,7 @@ export async function measure(
   rounds: number,
   rivals: Rivals = { peers: [] },
 ): Promise<Result[]> {
-  const cases = await suite.cases(devices, rivals);
-  const work = await warmUp(cases);
+  const { cases, work } = await prepare(suite, devices, rivals);
   const times = cases.map((): number[] => []);
   // The first run after another library's may find cold caches; the median of three does not show it.
   const iterations = suite.large ? 1 : 3;
@@ -112,9 +111,17 @@ export async function measure(
   });
 }
 
-/** Runs every case three times: pipelines are compiled, steps traced and pools filled. The last run is counted. */
-async function warmUp(cases: readonly Case[]): Promise<(GpuWork | undefined)[]> {
+/**
+ * Makes the cases and runs each three times: pipelines are compiled, steps traced and pools filled. The last run is counted;
+ * nothing stands between a library and Dawn afterwards.
+ */
+async function prepare(
+  suite: Suite,
+  devices: readonly Device[],
+  rivals: Rivals,
+): Promise<{ cases: readonly Case[]; work: (GpuWork | undefined)[] }> {
   using watch = await GpuWatch.open();
+  const cases = await suite.cases(devices, rivals);
   const work: (GpuWork | undefined)[] = [];
   for (const one of cases) {
     for (let i = 0; i < 3; i++) {
@@ -123,7 +130,7 @@ async function warmUp(cases: readonly Case[]): Promise<(GpuWork | undefined)[]> 
     }
     work.push(one.device?.kind === "cpu" ? undefined : watch.take());
   }
-  return work;
+  return { cases, work };
 }
 
 async function runOnce({ run, finish, device }: Case): Promise<void> {

@@ -71,15 +71,22 @@ export async function openPeers(missing: (name: string) => void): Promise<Peer[]
   const peers: Peer[] = [];
   await actAsPage();
   for (const [name, file] of Object.entries(files)) {
-    try {
-      const { open } = (await import(new URL(file, folder).href)) as PeerModule; // our own files
-      peers.push(await open(settle));
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-      missing(name);
-    }
+    const peer = await openPeer(new URL(file, folder));
+    if (peer === undefined) missing(name);
+    else peers.push(peer);
   }
   return peers;
+}
+
+/** The peer of a file that exports `open`; undefined where a package that it imports is not installed. */
+export async function openPeer(file: URL): Promise<Peer | undefined> {
+  try {
+    const { open } = (await import(file.href)) as PeerModule; // our own files
+    return await open(settle);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
 }
 
 /** Gives the process what these libraries expect of a page: WebGPU's globals, and `navigator.gpu` with Graft's adapter. */
@@ -115,8 +122,4 @@ function addIteratorHelpers(): void {
   };
   for (const [name, value] of Object.entries(helpers))
     if (!(name in prototype)) Object.defineProperty(prototype, name, { value, configurable: true });
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
 }

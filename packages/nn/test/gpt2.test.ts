@@ -1,10 +1,18 @@
-import { fromArray, noGrad, openScope } from "@graft/tensor";
+import { crossEntropy, fromArray, noGrad, openScope } from "@graft/tensor";
 import { testDevices } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
 import { bytesSource, openSafetensors, serializeSafetensors } from "../src/checkpoint/index.ts";
 import * as nn from "../src/index.ts";
 import { Conv1D, GPT2LMHeadModel, KvCache, Linear, loadFromHf } from "../src/index.ts";
-import { distance, loadModel, readJson, readTensors } from "./support/golden.ts";
+import {
+  distance,
+  idsOf,
+  loadModel,
+  readGolden,
+  readJson,
+  readTensors,
+  targetsOf,
+} from "./support/golden.ts";
 
 const { cpu, all } = await testDevices();
 
@@ -147,6 +155,25 @@ describe.each(all)("positions on $name", (device) => {
     ids.dispose();
     expect(device.memory().liveBytes).toBe(before);
   });
+});
+
+test.each(all)("blocks that run again in backward give the same bits on $name", async (device) => {
+  const golden = await readGolden("gpt2");
+  const before = device.memory().liveBytes;
+  const model = await loadModel("gpt2", device);
+  const blocks = (model as GPT2LMHeadModel).transformer.h;
+  const gradients = async (mode: boolean): Promise<unknown[]> => {
+    for (const block of blocks) block.gradientCheckpointing = mode;
+    using _ = openScope();
+    const loss = crossEntropy(model.forward(idsOf(golden, device)), targetsOf(golden, device));
+    loss.backward();
+    const values = await Promise.all(model.parameters().map(({ grad }) => grad?.toArray()));
+    model.zeroGrad();
+    return [await loss.item(), ...values];
+  };
+  expect(await gradients(true)).toEqual(await gradients(false));
+  model.dispose();
+  expect(device.memory().liveBytes).toBe(before);
 });
 
 describe.each(all)("Conv1D on $name", (device) => {

@@ -1,5 +1,6 @@
 import type { View } from "../../device/device.ts";
 import type { TypedArray } from "../../dtype.ts";
+import type { Kernel } from "../../ops/kernel.ts";
 import { dynamicMap, nestedBlockSize } from "./dynamicMap.ts";
 import { bytesOfWords, literal, type PackedFormat, packedCount, wordsFor } from "./packed.ts";
 
@@ -73,25 +74,32 @@ fn ${b}_four(e: u32) -> vec4f {
       if (!nested) return { kernels: [], parts: named(codes, absmax) };
       const blocks = Math.ceil((rows * columns) / blockSize);
       const scales = gpu.scratch("f32", blocks);
-      const kernel = {
+      const kernel: Kernel = {
         key: "absmax",
-        over: "element" as const,
-        count: blocks,
+        over: "element",
+        count: wordsFor(blocks),
         bindings: [
-          { name: "packed", view: absmax, access: "read" as const },
-          { name: "nested", view: parts[2], access: "read" as const },
-          { name: "scales", view: scales, access: "write" as const },
+          { name: "packed", view: absmax, access: "read" },
+          { name: "nested", view: parts[2], access: "read" },
+          { name: "places", view: gpu.constants(placeWords), access: "read" },
+          { name: "scales", view: scales, access: "write" },
         ],
-        params: [["offset_at", "u32", Math.ceil(blocks / nestedBlockSize)] as const],
-        declare: () => `const places = array<f32, 256>(${[...dynamicMap].map(literal).join(", ")});`,
-        main: () => `var place = places;
-  let code = (packed_at(i >> 2u) >> ((i & 3u) << 3u)) & 255u;
-  scales_put(i, place[code] * nested_at(i >> 8u) + nested_at(P.offset_at));`,
+        params: [["blocks", "u32", blocks]],
+        // A word has four places.
+        main: () => `let places = packed_at(i);
+  let scale = nested_at(i >> 6u);
+  let offset = nested_at((P.blocks + 255u) >> 8u);
+  for (var c = 0u; c < 4u; c++) {
+    let place = bitcast<f32>(places_at((places >> (c << 3u)) & 255u));
+    if (4u * i + c < P.blocks) { scales_put(4u * i + c, place * scale + offset); }
+  }`,
       };
       return { kernels: [kernel], parts: named(codes, scales) };
     },
   };
 }
+
+const placeWords = [...new Uint32Array(dynamicMap.buffer)];
 
 const named = (codes: View, absmax: View): [string, View][] => [
   ["codes", codes],

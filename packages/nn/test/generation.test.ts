@@ -1,4 +1,4 @@
-import { type Device, fromArray, noGrad, openScope, scope, type Tensor } from "@graft/tensor";
+import { compile, type Device, fromArray, noGrad, openScope, scope, type Tensor } from "@graft/tensor";
 import { testDevices } from "@graft/tensor/testing";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -144,4 +144,77 @@ test("rotary tables outlive the scope in which they grew, and are freed with the
     model.dispose();
     expect(device.memory().liveBytes).toBe(before);
   }
+});
+
+/** Any ids that the tiny models know. */
+const manyIds = (count: number): number[] => Array.from({ length: count }, (_, i) => (7 * i + 3) % 67);
+
+test("decoding at any length creates no pipeline after the first two tokens", async () => {
+  const model = await loadModel("llama", gpu);
+  using cache = new KvCache();
+  const read = (ids: readonly number[]) =>
+    noGrad(() => scope(() => void model.forward(idsTensor(gpu, ids), { cache })));
+  read(manyIds(5));
+  read([1]);
+  read([2]);
+  const { pipelinesCreated } = gpu.counters;
+  // Beyond 64 and 128 positions, where the cache and the rotary tables grow.
+  for (let token = 0; token < 130; token++) read([token % 67]);
+  expect(cache.length).toBe(137);
+  expect(gpu.counters.pipelinesCreated - pipelinesCreated).toBe(0);
+  model.dispose();
+});
+
+test("a cache that grows gives the logits of the whole text", async () => {
+  for (const device of all) {
+    const model = await loadModel("llama", device);
+    const ids = manyIds(70);
+    const whole = await logitsOf(model, device, ids);
+    const got = await logitsInPieces(model, device, [ids.slice(0, 60), ids.slice(60, 66), ids.slice(66)]);
+    expect(distance(got, whole)).toBeLessThan(BUDGET);
+    model.dispose();
+  }
+});
+
+test("one compiled step decodes at every length, in buffers that stay", async () => {
+  for (const device of [cpu, gpu]) {
+    const model = await loadModel("llama", device);
+    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = model.config;
+    using cache = new KvCache({ capacity: 80 });
+    cache.reserve(device, { layers, kvHeads, headDim });
+    const step = compile((ids: Tensor) => noGrad(() => model.forward(ids, { cache })));
+    const ids = manyIds(72);
+    const whole = await logitsOf(model, device, ids);
+    const got: number[] = [];
+    let start = { ...device.counters };
+    for (const [i, id] of ids.entries()) {
+      if (i === 3) start = { ...device.counters };
+      using input = idsTensor(device, [id]);
+      using logits = step(input);
+      got.push(...(await logits.toArray()));
+    }
+    expect(step.traces).toBe(1);
+    expect(distance(got, whole)).toBeLessThan(BUDGET);
+    expect(device.counters.pipelinesCreated - start.pipelinesCreated).toBe(0);
+    expect(device.counters.bindGroupsCreated - start.bindGroupsCreated).toBe(0);
+    expect(cache.length).toBe(72);
+    step.dispose();
+    model.dispose();
+  }
+});
+
+test("a cache that is full says so, and a capacity of nothing is refused", async () => {
+  const model = await loadModel("llama", cpu);
+  using cache = new KvCache({ capacity: 4 });
+  const read = (ids: readonly number[]) =>
+    noGrad(() => scope(() => void model.forward(idsTensor(cpu, ids), { cache })));
+  read([1, 2, 3]);
+  expect(() => read([4, 5])).toThrow(
+    "KvCache: there must be room for 5 positions, got a capacity of 4. Make a cache with a larger one.",
+  );
+  read([4]);
+  expect(() => new KvCache({ capacity: 0 })).toThrow(
+    "KvCache: capacity must be a whole number from 1, got 0.",
+  );
+  model.dispose();
 });

@@ -38,9 +38,12 @@ CASES = {
     "llama-int8-f16": ("llama-f16", dict(load_in_8bit=True), {}),
     "sharded-nf4-skip": ("sharded", dict(DOUBLE, llm_int8_skip_modules=["lm_head", "k_proj", "model.layers.1.mlp"]), {"max_shard_size": "20KB"}),
     "qwen2-nf4-double": (None, DOUBLE, {}),
+    # transformers turns the weights of a Conv1D before it quantizes them.
+    "gpt2-nf4": ("gpt2-odd", NF4, {}),
+    "gpt2-int8": ("gpt2", dict(load_in_8bit=True), {}),
 }
 TRAINED = ("llama-nf4", "qwen2-nf4-double")
-KEPT = ("layers.0.self_attn.q_proj", "layers.1.mlp.down_proj")
+KEPT = ("model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj", "transformer.h.0.attn.c_attn", "transformer.h.1.mlp.c_proj")
 
 
 def values_of(layer):
@@ -92,7 +95,7 @@ def expect(folder, name, source, options, seed):
     with torch.no_grad():
         out = model(input_ids=ids, labels=labels)
     layers = quantized_layers(model)
-    kept = {f"values.model.{part}.weight": values_of(layers[f"model.{part}"]) for part in KEPT if f"model.{part}" in layers}
+    kept = {f"values.{path}.weight": values_of(layers[path]) for path in KEPT if path in layers}
     write_tensors(folder / f"{name}.expect.safetensors", {"input_ids": ids.int(), "labels": labels.int(), "logits": out.logits, **kept})
     write_json(folder / f"{name}.json", {"bitsandbytes": bnb.__version__, "source": source and f"models/{source}", "options": options,
                                          "quantized": sorted(layers), "loss": out.loss.item()})

@@ -93,15 +93,23 @@ test("a text that is longer than the learned positions is refused by name", asyn
   );
 });
 
-test("packed layers are refused by name", async () => {
-  const words = ["quantize", "--model", base, "--scheme", "int8", "--out", join(folder, "packed")];
-  expect(await failure(1, ...words)).toMatch(
-    "quantize: the linear layers of a gpt2 model cannot be packed yet. Use it in floats.",
-  );
-  const tuning = ["finetune", "--model", base, "--data", data, "--quantize", "nf4", "--device", "cpu"];
-  expect(await failure(1, ...tuning, "--out", join(folder, "qlora"))).toMatch(
-    "a gpt2 model must be loaded in floats, its layers cannot be packed yet.",
-  );
+test("its layers are packed as they are read or as a folder, with the same loss, and train", async () => {
+  const packed = join(folder, "packed");
+  const ended = await graft("quantize", "--model", base, "--scheme", "nf4", "--out", packed);
+  expect(ended.code, ended.err).toBe(0);
+  const losses: number[] = [];
+  for (const model of [
+    ["--model", packed],
+    ["--model", base, "--quantize", "nf4"],
+    ["--model", base],
+  ]) {
+    const words = [...model, "--data", data, "--steps", "1", "--no-shuffle", ...cpu];
+    const trained = await graft("finetune", ...words, "--out", join(folder, `qlora-${losses.length}`));
+    expect(trained.code, trained.err).toBe(0);
+    losses.push(Number(trained.lines.at(-1)?.loss));
+  }
+  expect(Math.abs(losses[0] / losses[1] - 1)).toBeLessThan(2e-6);
+  expect(Math.abs(losses[2] / losses[1] - 1)).toBeGreaterThan(1e-4);
 });
 
 test("by default an adapter goes on c_attn, as in PEFT", async () => {

@@ -55,3 +55,11 @@ export class Conv1D extends Module implements LinearLike {
     return new Conv1D(inFeatures, outFeatures, { device: own.device, weight: own, bias });
   }
 }
+
+/** The Conv1D of a larger module, or what the factory of the options makes in its place. */
+export function conv1DOf(inFeatures: number, outFeatures: number, options: Conv1DOptions): LinearLike {
+  return (
+    options.linear?.(inFeatures, outFeatures, { ...options, bias: true }) ??
+    new Conv1D(inFeatures, outFeatures, options)
+  );
+}

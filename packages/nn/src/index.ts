@@ -16,7 +16,7 @@ export { LayerNorm } from "./layerNorm.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export type { CausalLM, CausalLMConfig } from "./models/causalLM.ts";
 export { type LlamaConfig, llamaConfigFromHf, llamaConfigToHf, llamaShapes } from "./models/config.ts";
-export { isPackable, type ModelConfig, type ModelOf, modelConfigFromHf } from "./models/families.ts";
+export { type ModelConfig, type ModelOf, modelConfigFromHf } from "./models/families.ts";
 export { GPT2LMHeadModel, GPT2Model } from "./models/gpt2.ts";
 export { type GPT2Config, gpt2ConfigFromHf, gpt2ConfigToHf, gpt2Shapes } from "./models/gpt2Config.ts";
 export { LlamaForCausalLM, LlamaModel, type LlamaOptions } from "./models/llama.ts";
@@ -28,14 +28,16 @@ export {
   llamaGgufWeights,
 } from "./models/llamaGguf.ts";
 export {
-  checkModelWeights,
   type LinearSlot,
   type LoadOptions,
   loadCausalLM,
   loadFromGguf,
   loadFromHf,
+  type ModelWeights,
+  modelWeights,
+  transposed,
 } from "./models/load.ts";
-export { safetensorsWeights, type WeightSource } from "./models/weights.ts";
+export { safetensorsWeights, type WeightEntry, type WeightSource } from "./models/weights.ts";
 export { modelTensors, type WeightDtype, weightBits } from "./modelTensors.ts";
 export { Module } from "./module.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamW.ts";

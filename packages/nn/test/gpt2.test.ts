@@ -112,11 +112,25 @@ describe("a checkpoint of a GPT-2", async () => {
     expect(cpu.memory().liveBytes).toBe(before);
   });
 
-  test("is not packed, and says so", async () => {
+  test("offers its layers one by one, with weights as every linear layer has them", async () => {
     const file = await fileOf((name) => name);
-    await expect(loadFromHf(json, file, { device: cpu, linear: async () => undefined })).rejects.toThrow(
-      "loadFromHf: model.safetensors: a gpt2 model must be loaded in floats, its layers cannot be packed yet. Load it without.",
-    );
+    const plain = (await loadFromHf(json, file, { device: cpu })).stateDict();
+    const offered: string[] = [];
+    const model = await loadFromHf(json, file, {
+      device: cpu,
+      async linear({ weight, inFeatures, outFeatures, read }) {
+        offered.push(weight);
+        const [values, stored] = [await read(), (await plain.get(weight)?.toArray()) ?? []];
+        expect(values[1]).toBe(stored[outFeatures]); // the second input of the first output
+        expect(values[inFeatures]).toBe(stored[1]);
+        return undefined;
+      },
+    });
+    expect(offered).toHaveLength(8);
+    for (const [name, parameter] of model.stateDict())
+      expect(await parameter.toArray()).toEqual(await plain.get(name)?.toArray());
+    model.dispose();
+    for (const parameter of plain.values()) parameter.dispose();
   });
 });
 

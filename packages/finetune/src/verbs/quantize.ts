@@ -1,4 +1,4 @@
-import { checkModelWeights, isPackable } from "@graft/nn";
+import { modelWeights } from "@graft/nn";
 import { type FileContent, writeFolderAtomic } from "@graft/nn/node";
 import { quantizeFiles, writeQuantizationConfig } from "@graft/quant";
 import type { QuantizeCommandOptions } from "../args/options.ts";
@@ -17,19 +17,16 @@ export async function runQuantize(options: QuantizeCommandOptions, output: Outpu
     throw new GraftError(
       `quantize: the model must be in floats, got one that is packed already (${opened.packed}). Take the unquantized model.`,
     );
-  const { modelType } = opened.config;
-  if (!isPackable(opened.config))
-    throw new GraftError(
-      `quantize: the linear layers of a ${modelType} model cannot be packed yet. Use it in floats.`,
-    );
   const dtype = opened.baseDtype;
   const config = opened.configJson(dtype);
-  const names = checkModelWeights(opened.config, opened.weights);
-  const written = quantizeFiles(opened.weights, {
+  // What transformers would quantize: every linear layer but the output head.
+  const { source, names, isLinear, isTurned } = modelWeights(opened.config, opened.weights);
+  const written = quantizeFiles(source, {
     scheme,
     doubleQuant,
     dtype,
     quantized: isLinear,
+    turned: isTurned,
     omitted: (name) => !names.has(name),
   });
   const files = new Map<string, FileContent>(await opened.companionFiles());
@@ -45,9 +42,4 @@ export async function runQuantize(options: QuantizeCommandOptions, output: Outpu
     { out, scheme, doubleQuant, layers: count, bytesBefore: before, bytesAfter: after },
     `Wrote ${out}: ${count} linear layers in ${scheme}${doubleQuant ? " with double quantization" : ""}, the rest in ${dtype}; ${bytes(after)} instead of ${bytes(before)}.`,
   );
-}
-
-/** What transformers would quantize: every linear layer but the output head. */
-function isLinear(name: string): boolean {
-  return /\.layers\.\d+\..*_proj\.weight$/.test(name);
 }

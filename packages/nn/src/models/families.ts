@@ -14,8 +14,10 @@ export interface Family<C, M> {
   mayHold(name: string, config: C): boolean;
   /** What some checkpoints leave out in front of every name. */
   readonly prefix: string;
-  /** Whether its linear layers may be made by a factory, as packed ones. */
-  readonly packable: boolean;
+  /** Whether this is the weight of a linear layer, the output head left out. */
+  isLinear(name: string): boolean;
+  /** Whether those weights lie turned in files, `[inFeatures, outFeatures]`, unless they are packed. */
+  readonly isTurned: boolean;
   make(config: C, options: LlamaOptions): M;
 }
 
@@ -26,7 +28,8 @@ const llama: Family<LlamaConfig, LlamaForCausalLM> = {
   mayHold: (name, { tieWordEmbeddings }) =>
     name.endsWith(".rotary_emb.inv_freq") || (tieWordEmbeddings && name === "lm_head.weight"),
   prefix: "",
-  packable: true,
+  isLinear: (name) => /^model\.layers\.\d+\.\w+\.\w+_proj\.weight$/.test(name),
+  isTurned: false,
   make: (config, options) => new LlamaForCausalLM(config, options),
 };
 
@@ -37,7 +40,8 @@ const gpt2: Family<GPT2Config, GPT2LMHeadModel> = {
   mayHold: (name, { tieWordEmbeddings }) =>
     /\.attn\.(masked_)?bias$/.test(name) || (tieWordEmbeddings && name === "lm_head.weight"),
   prefix: "transformer.",
-  packable: false,
+  isLinear: (name) => /^transformer\.h\.\d+\.\w+\.c_(attn|proj|fc)\.weight$/.test(name),
+  isTurned: true,
   make: (config, options) => new GPT2LMHeadModel(config, options),
 };
 
@@ -56,11 +60,6 @@ const families = {
 export function familyOf<C extends ModelConfig>({ modelType }: C): Family<C, ModelOf<C>> {
   // A configuration's model type says its own type, which TypeScript does not follow through a generic.
   return families[modelType] as unknown as Family<C, ModelOf<C>>;
-}
-
-/** Whether the linear layers of such a model may be packed in few bits. */
-export function isPackable(config: ModelConfig): boolean {
-  return familyOf(config).packable;
 }
 
 /** Reads the parsed `config.json` of any model that Graft knows. See `llamaConfigFromHf` and `gpt2ConfigFromHf`. */

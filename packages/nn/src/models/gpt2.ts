@@ -12,7 +12,7 @@ import {
 } from "@graft/tensor";
 import type { AttentionContext } from "../attention.ts";
 import { Block } from "../block.ts";
-import { Conv1D } from "../conv1D.ts";
+import { conv1DOf } from "../conv1D.ts";
 import { Embedding } from "../embedding.ts";
 import { activations } from "../feedForward.ts";
 import type { KvCache } from "../kvCache.ts";
@@ -41,8 +41,8 @@ export class GPT2Attention extends Module {
     super();
     this.numHeads = numAttentionHeads;
     this.headDim = headDim;
-    this.c_attn = new Conv1D(hiddenSize, 3 * hiddenSize, options);
-    this.c_proj = new Conv1D(hiddenSize, hiddenSize, {
+    this.c_attn = conv1DOf(hiddenSize, 3 * hiddenSize, options);
+    this.c_proj = conv1DOf(hiddenSize, hiddenSize, {
       ...options,
       std: STD / Math.sqrt(2 * numHiddenLayers),
     });
@@ -72,8 +72,8 @@ export class GPT2MLP extends Module {
   ) {
     super();
     this.#activation = activation;
-    this.c_fc = new Conv1D(hiddenSize, intermediateSize, options);
-    this.c_proj = new Conv1D(intermediateSize, hiddenSize, {
+    this.c_fc = conv1DOf(hiddenSize, intermediateSize, options);
+    this.c_proj = conv1DOf(intermediateSize, hiddenSize, {
       ...options,
       std: STD / Math.sqrt(2 * numHiddenLayers),
     });

@@ -1,6 +1,6 @@
 import type { GgufFile } from "../checkpoint/gguf.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors.ts";
-import { CheckpointError } from "../errors.ts";
+import { Conv1D } from "../conv1D.ts";
 import type { LinearLike } from "../layer.ts";
 import { Linear } from "../linear.ts";
 import type { Parameter } from "../parameter.ts";
@@ -25,6 +25,8 @@ export interface LinearSlot {
   readonly outFeatures: number;
   /** For the new layer to take over; filled already. */
   readonly bias: Parameter | undefined;
+  /** Reads the weight as floats, `[outFeatures, inFeatures]` whatever the file has. */
+  read(): Promise<Float32Array>;
 }
 
 export interface LoadOptions extends Omit<LlamaOptions, "generator" | "linear"> {
@@ -55,19 +57,28 @@ export async function loadFromGguf(file: GgufFile, options: LoadOptions): Promis
   return loadCausalLM(config, llamaGgufWeights(file, config), options);
 }
 
+/** The weights of a model, checked against its configuration. */
+export interface ModelWeights {
+  /** Under the model's names; the file may hold more, such as a tied head again. */
+  readonly source: WeightSource;
+  readonly names: ReadonlySet<string>;
+  /** Whether this is the weight of a linear layer, the output head left out. */
+  isLinear(name: string): boolean;
+  /** Whether it lies turned, `[inFeatures, outFeatures]`. */
+  isTurned(name: string): boolean;
+}
+
 /**
  * Checks names, shapes and storage types of all weights against the configuration.
- * @returns the names that the model has; the file may hold more, such as a tied head again
  * @throws CheckpointError with all problems
  */
-export function checkModelWeights<C extends ModelConfig>(
-  config: C,
-  source: WeightSource,
-): ReadonlySet<string> {
+export function modelWeights<C extends ModelConfig>(config: C, weights: WeightSource): ModelWeights {
   const family = familyOf(config);
+  const isTurned = (name: string): boolean => family.isTurned && family.isLinear(name);
+  const source = turned(prefixed(weights, family.prefix), isTurned);
   const shapes = family.shapes(config);
   checkWeights(source, shapes, (name) => family.mayHold(name, config));
-  return new Set(shapes.keys());
+  return { source, names: new Set(shapes.keys()), isLinear: family.isLinear, isTurned };
 }
 
 /** A causal language model from weights of any kind under Hugging Face's names, checked before memory is taken. */
@@ -77,13 +88,7 @@ export async function loadCausalLM<C extends ModelConfig>(
   { onTensor, linear, ...options }: LoadOptions,
 ): Promise<ModelOf<C>> {
   const family = familyOf(config);
-  const source = prefixed(weights, family.prefix);
-  checkModelWeights(config, source);
-  if (linear !== undefined && !family.packable)
-    throw new CheckpointError(
-      source.who,
-      `${source.name}: a ${config.modelType} model must be loaded in floats, its layers cannot be packed yet. Load it without.`,
-    );
+  const { source, isTurned } = modelWeights(config, weights);
   const factory =
     linear &&
     ((...[inFeatures, outFeatures, given]: ConstructorParameters<typeof UnloadedLinear>) =>
@@ -99,17 +104,19 @@ export async function loadCausalLM<C extends ModelConfig>(
     for (const [i, { path, module }] of slots.entries()) {
       const { inFeatures, outFeatures, bias, device } = module;
       const weight = `${path}.weight`;
-      const made =
-        (await linear?.({ weight, inFeatures, outFeatures, bias })) ??
-        new Linear(inFeatures, outFeatures, {
-          device,
-          bias: bias ?? false,
-          weight: await loadParameter(source, weight, {
-            device,
-            dtype: options.dtype,
-            shape: [outFeatures, inFeatures],
-          }),
-        });
+      const isConv = isTurned(weight);
+      const read = async (): Promise<Float32Array> => {
+        const values = await source.read(weight);
+        return isConv ? transposed(values, [inFeatures, outFeatures]) : values;
+      };
+      const dense = async (): Promise<LinearLike> => {
+        const shape = isConv ? [inFeatures, outFeatures] : [outFeatures, inFeatures];
+        const parameter = await loadParameter(source, weight, { device, dtype: options.dtype, shape });
+        return isConv
+          ? new Conv1D(inFeatures, outFeatures, { device, weight: parameter, bias })
+          : new Linear(inFeatures, outFeatures, { device, weight: parameter, bias: bias ?? false });
+      };
+      const made = (await linear?.({ weight, inFeatures, outFeatures, bias, read })) ?? (await dense());
       model.replace(path, made);
       onTensor?.(filled + i + 1, total);
     }
@@ -132,4 +139,31 @@ function prefixed(source: WeightSource, prefix: string): WeightSource {
     tensors: new Map([...source.tensors].map(([name, tensor]) => [own(name), tensor])),
     read: (name) => source.read(stored.get(name) ?? name),
   };
+}
+
+/** Packed weights of layers that lie turned in floats: they are turned as those when they are read as values. */
+function turned(source: WeightSource, isTurned: (name: string) => boolean): WeightSource {
+  const isOther = (name: string): boolean => source.tensors.get(name)?.packed === true && isTurned(name);
+  return {
+    ...source,
+    tensors: new Map(
+      [...source.tensors].map(([name, entry]) => [
+        name,
+        isOther(name) ? { ...entry, shape: [...entry.shape].reverse() } : entry,
+      ]),
+    ),
+    async read(name) {
+      const values = await source.read(name);
+      return isOther(name) ? transposed(values, source.tensors.get(name)?.shape ?? []) : values;
+    },
+  };
+}
+
+/** @param shape - of `values`, two axes */
+export function transposed(values: Float32Array, [rows, columns]: readonly number[]): Float32Array {
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = values[row * columns + column];
+  return result;
 }

@@ -18,12 +18,20 @@ import { CheckpointError, listed } from "../errors.ts";
 import type { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
 
+/** What is known of a weight before it is read. */
+export interface WeightEntry {
+  readonly shape: readonly number[];
+  readonly type: string;
+  /** Packed in few bits, and always as `[outFeatures, inFeatures]`. Default false. */
+  readonly packed?: boolean;
+}
+
 /** Named weights in a file of any kind, one readable at a time. */
 export interface WeightSource {
   /** The function that the user called, for messages. */
   readonly who: "loadFromHf" | "loadFromGguf";
   readonly name: string;
-  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly type: string }>;
+  readonly tensors: ReadonlyMap<string, WeightEntry>;
   /** The storage types whose values can be read. */
   readonly types: readonly string[];
   /** The values, widened to float32. */

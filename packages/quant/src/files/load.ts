@@ -117,9 +117,9 @@ function loadQuantizing<C extends ModelConfig>(
   if (scheme === undefined) return loadCausalLM(config, source, options);
   quantize(new Float32Array(0), [0, 32], scheme); // refuses unknown schemes and options before anything is read
   const linear = async (slot: LinearSlot): Promise<LinearLike | undefined> => {
-    const { weight, inFeatures, outFeatures, bias } = slot;
+    const { weight, inFeatures, outFeatures, bias, read } = slot;
     if (isExcluded(weight.slice(0, -".weight".length), exclude)) return undefined;
-    const values = await source.read(weight);
+    const values = await read();
     try {
       const packed = quantize(values, [outFeatures, inFeatures], scheme);
       return QuantizedLinear.fromPacked(packed, { device: options.device, bias });

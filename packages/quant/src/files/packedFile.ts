@@ -47,7 +47,7 @@ export async function openPackedFile(
   const others = new Map([...file.tensors].filter(([name]) => ownerOf(name, found) === undefined));
   const dense = safetensorsWeights({ ...file, tensors: others });
   const tensors = new Map(dense.tensors);
-  for (const [name, { scheme, shape }] of found) tensors.set(name, { shape, type: scheme });
+  for (const [name, { scheme, shape }] of found) tensors.set(name, { shape, type: scheme, packed: true });
   return {
     packed: found,
     read,

@@ -1,4 +1,4 @@
-import { type WeightDtype, type WeightSource, weightBits } from "@graft/nn";
+import { transposed, type WeightDtype, type WeightSource, weightBits } from "@graft/nn";
 import {
   byteLengthOf,
   CheckpointError,
@@ -24,6 +24,8 @@ export interface QuantizeFileOptions {
   readonly doubleQuant?: boolean;
   /** The weights to quantize; all others stay as they are. */
   readonly quantized: (name: string) => boolean;
+  /** The weights among them that are stored as `[inFeatures, outFeatures]`: they are turned first, as transformers does. Default: none. */
+  readonly turned?: (name: string) => boolean;
   /** The weights to leave out, for example a tied head that is there twice. Default: none. */
   readonly omitted?: (name: string) => boolean;
   /** What the other weights are written in. Default: what they are stored in (F32 for anything but F16 and BF16). */
@@ -141,10 +143,11 @@ async function packedTensors(
   source: WeightSource,
   name: string,
   dtype: FloatName,
-  { scheme, doubleQuant = false }: QuantizeFileOptions,
+  { scheme, doubleQuant = false, turned = () => false }: QuantizeFileOptions,
 ): Promise<LazyTensor[]> {
-  const values = await source.read(name);
-  const shape = shapeOf(source, name);
+  const stored = shapeOf(source, name);
+  const read = await source.read(name);
+  const [values, shape] = turned(name) ? [transposed(read, stored), [...stored].reverse()] : [read, stored];
   try {
     switch (scheme) {
       case "nf4":
@@ -166,7 +169,7 @@ function plannedBytes(source: WeightSource, name: string, options: QuantizeFileO
   const shape = shapeOf(source, name);
   const { scheme, doubleQuant = false } = options;
   if (!options.quantized(name)) return sizeOf(shape) * bytesOf[dtypeOf(source, name, options)];
-  if (scheme === "int8") return int8.bytes(shape);
+  if (scheme === "int8") return int8.bytes(options.turned?.(name) ? [...shape].reverse() : shape);
   if (scheme === "int4") return int4.bytes(shape, { groupSize: int4GroupSize });
   return codebooks[scheme].bytes(shape, { doubleQuant });
 }

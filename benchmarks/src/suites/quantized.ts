@@ -1,6 +1,7 @@
 import { deviceFormOf, quantize } from "@graft/quant";
 import type { Device } from "@graft/tensor";
 import {
+  clone,
   fromArray,
   fromBits,
   Generator,
@@ -67,6 +68,7 @@ function casesOf(device: Device, rows: number, columns: number): Case[] {
   const cases = [
     made("forward", "f32", () => matmul(x, dense, { transposeB: true }), flops),
     made("backward", "f32", () => matmul(dy, dense), flops),
+    made("dequantize", "f32, a copy", () => clone(dense)),
   ];
   for (const options of schemes) {
     const name = options.scheme + ("doubleQuant" in options ? " nested" : "");

@@ -182,7 +182,7 @@ test("one compiled step decodes at every length, in buffers that stay", async ()
     const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = model.config;
     using cache = new KvCache({ capacity: 80 });
     cache.reserve(device, { layers, kvHeads, headDim });
-    const step = compile((ids: Tensor) => noGrad(() => model.forward(ids, { cache })));
+    const step = compile((token: Tensor) => noGrad(() => model.forward(token, { cache })));
     const ids = manyIds(72);
     const whole = await logitsOf(model, device, ids);
     const got: number[] = [];

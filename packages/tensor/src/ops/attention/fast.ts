@@ -5,7 +5,7 @@ import type { AttentionAttrs, AttentionPlan, Strides } from "./plan.ts";
 import { attentionGradientReference, attentionReference, NOTHING } from "./reference.ts";
 
 /** Rows that are multiplied with the keys at once: enough that packing the keys costs little. */
-const ROWS = 128;
+const ROWS = 192;
 /** Queries of a block, for all heads of a group: few, so that little is computed of what causality hides. */
 const MOST_QUERIES = 64;
 
@@ -82,7 +82,7 @@ function forRows(
   }
 }
 
-/** Copies the block's rows, times `scale`, into a dense matrix. */
+/** Copies the block's rows into a dense matrix. */
 function gather(
   plan: AttentionPlan,
   strides: Strides,
@@ -90,12 +90,8 @@ function gather(
   x: Float32Array,
   dim: number,
   to: Float32Array,
-  scale = 1,
 ): void {
-  forRows(plan, strides, block, (at, r) => {
-    const start = r * dim;
-    for (let d = 0; d < dim; d++) to[start + d] = scale * x[at + d];
-  });
+  forRows(plan, strides, block, (at, r) => copyLine(x, at, to, r * dim, dim));
 }
 
 /** The other way round. */
@@ -106,12 +102,12 @@ function scatter(
   rows: Float32Array,
   dim: number,
   to: Float32Array,
-  scale = 1,
 ): void {
-  forRows(plan, strides, block, (at, r) => {
-    const start = r * dim;
-    for (let d = 0; d < dim; d++) to[at + d] = scale * rows[start + d];
-  });
+  forRows(plan, strides, block, (at, r) => copyLine(rows, r * dim, to, at, dim));
+}
+
+function copyLine(from: Float32Array, at: number, to: Float32Array, start: number, n: number): void {
+  for (let d = 0; d < n; d++) to[start + d] = from[at + d];
 }
 
 /** Which of the keys lo … hi − 1 a row sees: a range, and in it those of its segment. */
@@ -127,27 +123,56 @@ function seenBy(
   return [first - block.lo, end - block.lo, position];
 }
 
-/** Hides keys of other segments: their exponent becomes that of 0. */
+/** e^LEAST is 0 in f32, and the exponentials take it. */
+const LEAST = -700;
+
+/** Writes LEAST over the exponents of keys that are of another segment than the query. */
 function hide(
   exponents: Float64Array,
-  segments: CpuArray | undefined,
-  row: number,
-  lo: number,
-  position: number,
-  first: number,
-  end: number,
+  segments: CpuArray,
+  query: number,
+  firstKey: number,
+  count: number,
 ): void {
-  if (segments === undefined) return;
-  const { data } = segments;
-  for (let j = first; j < end; j++)
-    if (data[row + lo + j] !== data[row + position]) exponents[j - first] = -Infinity;
+  const own = segments.data[query];
+  for (let j = 0; j < count; j++) if (segments.data[firstKey + j] !== own) exponents[j] = LEAST;
 }
 
-type Arrays = readonly Float32Array[];
+/** exponents[j] = scale · scores[at + j]; the largest of them that `segments` leave. */
+function scaled(
+  exponents: Float64Array,
+  scores: Float32Array,
+  at: number,
+  count: number,
+  scale: number,
+): number {
+  let top = -Infinity;
+  for (let j = 0; j < count; j++) {
+    const score = scores[at + j] * scale;
+    exponents[j] = score;
+    if (score > top) top = score;
+  }
+  return top;
+}
 
 const isF32 = (arrays: readonly CpuArray[]): boolean =>
   arrays.every(({ data }) => data instanceof Float32Array);
-const valuesOf = (arrays: readonly CpuArray[]): Arrays => arrays.map((array) => array.data as Float32Array); // isF32 was asked
+const valuesOf = (arrays: readonly CpuArray[]): readonly Float32Array[] =>
+  arrays.map(({ data }) => data as Float32Array); // isF32 was asked
+
+// Kept from call to call, at most as large as the largest block was.
+const kept: Float32Array[] = [];
+let keptExponents = new Float64Array(0);
+
+function scratch(slot: number, size: number): Float32Array {
+  if ((kept[slot]?.length ?? -1) < size) kept[slot] = new Float32Array(size);
+  return kept[slot];
+}
+
+function exponentsFor(keys: number): Float64Array {
+  if (keptExponents.length < keys) keptExponents = new Float64Array(keys);
+  return keptExponents;
+}
 
 /** Products by WebAssembly over blocks of queries; only the scores of one block exist at a time. */
 export function attentionFast(
@@ -156,41 +181,45 @@ export function attentionFast(
   inputs: readonly CpuArray[],
   outputs: readonly CpuArray[],
 ): void {
-  const segments = inputs[3] as CpuArray | undefined;
   if (!isF32([...inputs.slice(0, 3), ...outputs])) {
     attentionReference(plan, attrs, inputs, outputs);
     return;
   }
-  const [q, k, v] = valuesOf(inputs);
+  const [q, k, v] = valuesOf(inputs.slice(0, 3));
+  const segments: CpuArray | undefined = inputs[3];
   const [y, lse] = valuesOf(outputs);
-  const { headDim, valueDim } = plan;
+  const { headDim, valueDim, capacity } = plan;
+  const { scale } = attrs;
   const room = roomOf(plan, attrs);
-  const qRows = new Float32Array(room.rows * headDim);
-  const yRows = new Float32Array(room.rows * valueDim);
-  const scores = new Float32Array(room.scores);
-  const exps = new Float64Array(plan.capacity);
+  const qRows = scratch(0, room.rows * headDim);
+  const yRows = scratch(1, room.rows * valueDim);
+  const scores = scratch(2, room.scores);
+  const exps = exponentsFor(capacity);
   forEachBlock(plan, attrs, (block) => {
     const { rows, lo, hi } = block;
     const n = hi - lo;
     if (n > 0) {
-      gather(plan, plan.q, block, q, headDim, qRows, attrs.scale);
+      gather(plan, plan.q, block, q, headDim, qRows);
       product(matrix(qRows, headDim), flip(lines(k, plan.k, block)), scores, rows, n, headDim);
     }
     forRows(plan, { batch: plan.heads * plan.queries, head: plan.queries, row: 1 }, block, (line, r) => {
       const [first, end, position] = seenBy(plan, attrs, block, r);
-      const row = scores.subarray(r * n, (r + 1) * n);
+      const at = r * n;
       const count = end - first;
-      for (let j = 0; j < count; j++) exps[j] = row[first + j];
-      hide(exps, segments, block.batch * plan.capacity, lo, position, first, end);
-      let top = -Infinity;
-      for (let j = 0; j < count; j++) if (exps[j] > top) top = exps[j];
-      for (let j = 0; j < count; j++) exps[j] -= top;
-      if (segments !== undefined) for (let j = 0; j < count; j++) exps[j] = Math.max(exps[j], LEAST);
+      let top = scaled(exps, scores, at + first, count, scale);
+      if (segments !== undefined) {
+        const own = block.batch * capacity;
+        hide(exps, segments, own + position, own + lo + first, count);
+        top = exps.subarray(0, count).reduce((a, b) => Math.max(a, b), LEAST);
+      }
+      for (let j = 0; j < count; j++) exps[j] = Math.max(LEAST, exps[j] - top);
       exponentials(exps, count);
       let total = 0;
       for (let j = 0; j < count; j++) total += exps[j];
-      row.fill(0);
-      for (let j = 0; j < count; j++) row[first + j] = exps[j] / total;
+      const share = 1 / total;
+      scores.fill(0, at, at + first);
+      for (let j = 0; j < count; j++) scores[at + first + j] = exps[j] * share;
+      scores.fill(0, at + end, at + n);
       lse[line] = count === 0 ? NOTHING : top + Math.log(total);
     });
     if (n > 0) product(matrix(scores, n), lines(v, plan.v, block), yRows, rows, valueDim, n);
@@ -198,9 +227,6 @@ export function attentionFast(
     scatter(plan, plan.y, block, yRows, valueDim, y);
   });
 }
-
-/** e^LEAST is 0 in f32, and the exponentials take it. */
-const LEAST = -700;
 
 /** As the reference, block by block. */
 export function attentionGradientFast(
@@ -210,24 +236,25 @@ export function attentionGradientFast(
   saved: { readonly y: CpuArray; readonly lse: CpuArray; readonly dy: CpuArray },
   outputs: readonly CpuArray[],
 ): void {
-  const segments = inputs[3] as CpuArray | undefined;
   const given = [saved.y, saved.lse, saved.dy];
   if (!isF32([...inputs.slice(0, 3), ...given, ...outputs])) {
     attentionGradientReference(plan, attrs, inputs, saved, outputs);
     return;
   }
-  const [q, k, v] = valuesOf(inputs);
+  const [q, k, v] = valuesOf(inputs.slice(0, 3));
+  const segments: CpuArray | undefined = inputs[3];
   const [y, lse, dy] = valuesOf(given);
   const [dq, dk, dv] = valuesOf(outputs);
-  const { headDim, valueDim, capacity } = plan;
+  const { headDim, valueDim, capacity, heads, queries, group } = plan;
+  const { scale } = attrs;
   const room = roomOf(plan, attrs);
-  const qRows = new Float32Array(room.rows * headDim);
-  const dqRows = new Float32Array(room.rows * headDim);
-  const dyRows = new Float32Array(room.rows * valueDim);
-  const p = new Float32Array(room.scores);
-  const t = new Float32Array(room.scores);
-  const share = new Float32Array(capacity * Math.max(headDim, valueDim));
-  const exps = new Float64Array(capacity);
+  const qRows = scratch(0, room.rows * headDim);
+  const dyRows = scratch(1, room.rows * valueDim);
+  const p = scratch(2, room.scores);
+  const t = scratch(3, room.scores);
+  const dqRows = scratch(4, room.rows * headDim);
+  const share = scratch(5, capacity * Math.max(headDim, valueDim));
+  const exps = exponentsFor(capacity);
   dk.fill(0);
   dv.fill(0);
   forEachBlock(plan, attrs, (block) => {
@@ -237,29 +264,36 @@ export function attentionGradientFast(
       scatter(plan, plan.q, block, dqRows.fill(0), headDim, dq);
       return;
     }
-    gather(plan, plan.q, block, q, headDim, qRows, attrs.scale);
+    gather(plan, plan.q, block, q, headDim, qRows);
     gather(plan, plan.y, block, dy, valueDim, dyRows);
     product(matrix(qRows, headDim), flip(lines(k, plan.k, block)), p, rows, n, headDim);
     product(matrix(dyRows, valueDim), flip(lines(v, plan.v, block)), t, rows, n, valueDim);
-    forRows(plan, plan.y, block, (at, r) => {
+    forRows(plan, plan.y, block, (yAt, r) => {
       const [first, end, position] = seenBy(plan, attrs, block, r);
-      const head = block.kvHead * plan.group + Math.floor(r / block.count);
-      const shift = lse[(block.batch * plan.heads + head) * plan.queries + block.query + (r % block.count)];
-      const pRow = p.subarray(r * n, (r + 1) * n);
-      const tRow = t.subarray(r * n, (r + 1) * n);
+      const head = block.kvHead * group + Math.floor(r / block.count);
+      const shift = lse[(block.batch * heads + head) * queries + block.query + (r % block.count)];
+      const at = r * n;
       const count = end - first;
       let delta = 0;
-      for (let d = 0; d < valueDim; d++) delta += dy[at + d] * y[at + d];
-      for (let j = 0; j < count; j++) exps[j] = pRow[first + j] - shift;
-      hide(exps, segments, block.batch * capacity, lo, position, first, end);
-      if (segments !== undefined) for (let j = 0; j < count; j++) exps[j] = Math.max(exps[j], LEAST);
+      for (let d = 0; d < valueDim; d++) delta += dy[yAt + d] * y[yAt + d];
+      for (let j = 0; j < count; j++) exps[j] = Math.max(LEAST, p[at + first + j] * scale - shift);
+      if (segments !== undefined) {
+        const own = block.batch * capacity;
+        hide(exps, segments, own + position, own + lo + first, count);
+      }
       exponentials(exps, count);
-      pRow.fill(0);
-      for (let j = 0; j < count; j++) pRow[first + j] = exps[j];
-      for (let j = 0; j < n; j++) tRow[j] = pRow[j] * (tRow[j] - delta);
+      p.fill(0, at, at + first);
+      t.fill(0, at, at + first);
+      for (let j = 0; j < count; j++) {
+        const weight = exps[j];
+        p[at + first + j] = weight;
+        t[at + first + j] = scale * weight * (t[at + first + j] - delta);
+      }
+      p.fill(0, at + end, at + n);
+      t.fill(0, at + end, at + n);
     });
     product(matrix(t, n), lines(k, plan.k, block), dqRows, rows, headDim, n);
-    scatter(plan, plan.q, block, dqRows, headDim, dq, attrs.scale);
+    scatter(plan, plan.q, block, dqRows, headDim, dq);
     product(transposed(t, n), matrix(qRows, headDim), share, n, headDim, rows);
     addLines(share, lines(dk, plan.k, block), n, headDim);
     product(transposed(p, n), matrix(dyRows, valueDim), share, n, valueDim, rows);

@@ -21,11 +21,11 @@ interface Tile {
   readonly name: AttentionClass;
   takes(plan: AttentionPlan, gpu: GpuInfo): boolean;
   suits(plan: AttentionPlan, gpu: GpuInfo): boolean;
-  /** For the kernel of y, of dq, and of dk and dv; without it the plain kernels are meant. */
+  /** Without it the plain kernels are meant. */
   engine?(plan: AttentionPlan, gpu: GpuInfo, pass: Pass): Engine;
 }
 
-type Pass = "forward" | "dq" | "dkv";
+type Pass = "forward" | "backward";
 
 /** Below so many values of q attention costs no more than its dispatch, and is not worth pipelines of its own. */
 const SMALL = { tokens: 4096, token: 512 };
@@ -46,10 +46,9 @@ const table: readonly Tile[] = [
     suits: (plan, { software }) => software && isLarge(plan),
     engine: ({ queries, headDim }, { subgroupSize }, pass) => {
       const parts = Math.ceil(headDim / 4 / subgroupSize);
-      // As many rows as keep the sums of a lane at 128, which compiles in a few seconds; dk and dv are two sums.
+      // As many rows as keep the sums of a lane at 128 (256 for dk and dv): more compile for minutes.
       const rows = Math.max(4, Math.min(16, Math.floor(32 / parts)));
-      const few = pass === "dkv" ? Math.max(4, rows / 2) : pass === "forward" && queries === 1 ? 1 : rows;
-      return broadcastEngine(subgroupSize, headDim, few);
+      return broadcastEngine(subgroupSize, headDim, pass === "forward" && queries === 1 ? 1 : rows);
     },
   },
   {
@@ -107,7 +106,7 @@ export function attentionGradientKernels(
   if (engine === undefined) return plainGradientKernels(plan, attrs, operands, saved, stats, [dq, dk, dv]);
   return [
     ...(operands.segments === undefined ? [] : [statsKernel(plan, saved, stats)]),
-    queryGradientKernel(plan, attrs, operands, saved, dq, stats, engine(plan, gpu, "dq")),
-    keyGradientKernel(plan, attrs, operands, saved.dy, stats, dk, dv, engine(plan, gpu, "dkv")),
+    queryGradientKernel(plan, attrs, operands, saved, dq, stats, engine(plan, gpu, "backward")),
+    keyGradientKernel(plan, attrs, operands, saved.dy, stats, dk, dv, engine(plan, gpu, "backward")),
   ];
 }

@@ -35,17 +35,22 @@ export function place(device: Device, runs: readonly Run[], fixed: ReadonlySet<S
     .filter((views) => views.length > 1 && isJoinable(views, fixed))
     .sort((a, b) => b.length - a.length);
   const places = new Map<Storage, Place>();
+  const joined = new Set<Storage>();
   for (const views of groups) {
     for (const part of inParts(views)) {
-      if (part.length < 2 || part.some(({ storage }) => places.has(storage))) continue;
+      if (part.length < 2 || part.some(({ storage }) => joined.has(storage))) continue;
       if (part[0].storage instanceof TracedStorage) joinTraced(device, part, places);
-      else joinReal(device, part, places);
+      else if (device.join(part.map(({ storage }) => storage)) === undefined) continue;
+      for (const { storage } of part) joined.add(storage);
     }
   }
-  if (places.size === 0) return runs;
   const moved = (view: View): View => {
-    const at = places.get(view.storage);
-    return at === undefined ? view : { ...view, storage: at.storage, offset: at.offset + view.offset };
+    const { storage, offset, dtype } = view;
+    // Also where this step asked for nothing: what another step has joined lies in one buffer for this one too.
+    if (storage.home !== undefined)
+      return { ...view, storage: storage.home, offset: storage.start / bytesPer(dtype) + offset };
+    const at = places.get(storage);
+    return at === undefined ? view : { ...view, storage: at.storage, offset: at.offset + offset };
   };
   return runs.flatMap((run) =>
     apart(device, { ...run, inputs: run.inputs.map(moved), outputs: run.outputs.map(moved) }),
@@ -95,13 +100,6 @@ function joinTraced(device: Device, views: readonly View[], places: Map<Storage,
   views.forEach((view, i) => {
     places.set(view.storage, { storage, offset: offsets[i] });
   });
-}
-
-function joinReal(device: Device, views: readonly View[], places: Map<Storage, Place>): void {
-  const storage = device.join(views.map((view) => view.storage));
-  if (storage === undefined) return;
-  for (const view of views)
-    places.set(view.storage, { storage, offset: view.storage.start / bytesPer(view.dtype) });
 }
 
 /** The run, after copies of what it reads from a storage that it also writes: no kernel may bind one buffer for both. */

@@ -53,6 +53,8 @@ export function planMemory(
   for (const storage of after) {
     const life = lives.get(storage);
     if (life !== undefined) life.to = touched.length;
+    // No work writes a value of size zero.
+    else lives.set(storage, { storage, from: 0, to: touched.length });
   }
   const bytesOf = ({ storage }: Life): number => device.footprint(storage.dtype, storage.size);
   const ordered = [...lives.values()].sort((a, b) => bytesOf(b) - bytesOf(a) || a.from - b.from);

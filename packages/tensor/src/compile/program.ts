@@ -43,14 +43,24 @@ export interface PlanReport {
   readonly byOp: ReadonlyMap<string, number>;
 }
 
+/** A step as its device does it, with captured storages where they lay when it was built. */
+interface Built {
+  readonly runs: readonly Run[];
+  readonly lowered: readonly Lowered[];
+  readonly plan: MemoryPlan;
+  readonly places: ReadonlyMap<Storage, Pick<Storage, "home" | "start">>;
+}
+
+const placeOf = ({ home, start }: Storage): Pick<Storage, "home" | "start"> => ({ home, start });
+
 /** A traced step with its passes done and its memory planned; `realise` makes it run. */
 export class Program {
   readonly trace: Trace;
   readonly ports: Ports;
   readonly device: Device;
-  readonly runs: readonly Run[];
-  readonly lowered: readonly Lowered[];
-  readonly plan: MemoryPlan;
+  /** What is left of the trace after the passes, before values have places. */
+  readonly #runs: readonly Run[];
+  #built: Built;
   #slots: Storage[] | undefined;
   #replayer: Replayer | undefined;
   readonly #arena: Arena;
@@ -74,9 +84,37 @@ export class Program {
     );
     const live = withoutDead(trace.runs, leaving);
     this.#changed = changedBy(live);
-    this.runs = place(device, rewrite(live, leaving), new Set([...leaving, ...ports.args]));
+    this.#runs = rewrite(live, leaving);
+    this.#built = this.#build();
+  }
+
+  get runs(): readonly Run[] {
+    return this.#built.runs;
+  }
+
+  get lowered(): readonly Lowered[] {
+    return this.#built.lowered;
+  }
+
+  get plan(): MemoryPlan {
+    return this.#built.plan;
+  }
+
+  /** Gives the values places, finds what their runs take and plans the memory. */
+  #build(): Built {
+    const { device, ports } = this;
+    const left = new Set<Storage>(ports.left.map(({ view }) => view.storage));
+    const results = ports.results.map(({ storage }) => storage);
+    // Gradients that stay may have been joined by the step that reads them.
+    const owned = (view: View): View => ({ ...view, storage: this.#ownOf(view.storage) ?? view.storage });
+    const list = this.#runs.map((run) => ({
+      ...run,
+      inputs: run.inputs.map(owned),
+      outputs: run.outputs.map(owned),
+    }));
+    const runs = place(device, list, new Set([...left, ...results, ...ports.args, ...this.#own.values()]));
     const lowered: Lowered[] = [];
-    for (const run of this.runs) {
+    for (const run of runs) {
       lowered.push(
         ...device.lower(run, (dtype, size) => ({
           shape: [size],
@@ -86,15 +124,33 @@ export class Program {
         })),
       );
     }
-    this.lowered = lowered;
-    const left = new Set<Storage>(ports.left.map(({ view }) => view.storage));
-    this.plan = planMemory(
+    const plan = planMemory(
       device,
       // Gradients that stay have storages of their own.
       lowered.map(({ storages }) => storages.filter((storage) => !left.has(storage))),
       ports.args,
-      ports.results.map(({ storage }) => storage).filter((storage) => storage instanceof TracedStorage),
+      results.filter((storage) => storage instanceof TracedStorage && !left.has(storage)) as TracedStorage[], // by the filter
     );
+    const places = new Map(this.#movable().map((storage) => [storage, placeOf(storage)]));
+    return { runs, lowered, plan, places };
+  }
+
+  /** Storages that another step may join with others. */
+  #movable(): Storage[] {
+    return [...this.trace.captured, ...this.#own.values()];
+  }
+
+  /** Whether storages lie where they lay when the step was built, or where new ones do. */
+  #isInPlace(): boolean {
+    return this.#movable().every((storage) => {
+      const { home, start } = this.#built.places.get(storage) ?? { home: undefined, start: 0 };
+      return storage.home === home && storage.start === start;
+    });
+  }
+
+  /** The storage of a gradient that stays, once there is one. */
+  #ownOf(storage: Storage): Storage | undefined {
+    return storage instanceof TracedStorage ? this.#own.get(storage) : undefined;
   }
 
   report(): PlanReport {
@@ -119,7 +175,9 @@ export class Program {
       this.#relocations === this.device.relocations
     )
       return;
-    const { device, plan } = this;
+    const { device } = this;
+    if (!this.#isInPlace()) this.#built = this.#build();
+    const { plan } = this;
     this.#slots = this.#arena.reserve(device, plan.slots);
     for (const { view } of this.ports.left) {
       const { storage } = view;
@@ -139,7 +197,7 @@ export class Program {
   /** The storage behind one that the trace names. */
   real(storage: Storage): Storage {
     if (!(storage instanceof TracedStorage)) return storage;
-    const own = this.#own.get(storage);
+    const own = this.#ownOf(storage);
     if (own !== undefined) return own;
     const slot = this.plan.slotOf.get(storage);
     const found = slot === undefined ? undefined : this.#slots?.[slot];

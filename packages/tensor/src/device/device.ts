@@ -81,7 +81,8 @@ export interface Device {
   replayer(list: readonly Lowered[], real: (storage: Storage) => Storage): Replayer;
   /**
    * Moves storages side by side into one buffer, in this order, so that kernels can bind them as one; their tensors notice
-   * nothing. Returns the storage of all of them, or undefined where the device has no use for it or they are too large.
+   * nothing. Returns the storage of all of them, or undefined where the device has no use for it, they are too large for the
+   * memory that is left, or another join would be taken apart, so that compiled steps do not move storages to and fro.
    */
   join(storages: readonly Storage[]): Storage | undefined;
   /** Rises when storages move: what was bound to them must be bound again. */

@@ -7,6 +7,8 @@ export abstract class Storage {
   readonly bytes: number;
   /** Where the values begin in what the device holds them in, in bytes: a multiple of 16. */
   start = 0;
+  /** The storage that this is a part of, where `Device.join` has put several into one. */
+  home: Storage | undefined;
   /** Rises with every change in place; a tensor saved for backward remembers it. */
   version = 0;
   /** The op that last changed the storage in place, for messages. */
@@ -16,6 +18,11 @@ export abstract class Storage {
   constructor(device: Device, bytes: number) {
     this.device = device;
     this.bytes = bytes;
+  }
+
+  /** Who holds it: tensors, records of ops, compiled steps; of a storage that others are parts of, those. */
+  get users(): number {
+    return this.#users;
   }
 
   retain(): this {

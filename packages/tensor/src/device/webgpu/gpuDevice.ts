@@ -355,8 +355,12 @@ export class GpuDevice implements Device {
 
   join(storages: readonly Storage[]): Storage | undefined {
     const parts = [...new Set(storages)].map(gpuStorage);
-    const { home } = parts[0];
-    if (home !== undefined && parts.every((part) => part.home === home)) return home;
+    const homes = new Set(parts.map(({ home }) => home));
+    const [common] = homes;
+    if (homes.size === 1 && common !== undefined) return common;
+    for (const home of homes)
+      if (home !== undefined && home.users > parts.filter((part) => part.home === home).length)
+        return undefined;
     const starts: number[] = [];
     let bytes = 0;
     for (const part of parts) {
@@ -365,7 +369,8 @@ export class GpuDevice implements Device {
     }
     const { maxStorageBufferBindingSize } = this.gpu.limits;
     if (bytes > Math.min(MOST_JOINED, maxStorageBufferBindingSize)) return undefined;
-    const joined = this.#take("u32", bytes / 4);
+    const joined = this.#room(bytes);
+    if (joined === undefined) return undefined;
     parts.forEach((part, i) => {
       const size = Math.ceil(part.bytes / 4) * 4;
       if (size > 0)
@@ -378,6 +383,16 @@ export class GpuDevice implements Device {
     joined.release(); // its parts hold it
     this.relocations++;
     return joined;
+  }
+
+  /** Memory for what could also do without. */
+  #room(bytes: number): GpuStorage | undefined {
+    try {
+      return this.#take("u32", bytes / 4);
+    } catch (error) {
+      if (error instanceof OutOfMemoryError) return undefined;
+      throw error;
+    }
   }
 
   /** The views that a kernel may read while it writes `written`: those in a shared buffer of what is written are copied first. */

@@ -5,8 +5,7 @@ import { Storage } from "../storage.ts";
 /** Values in a GPU buffer: a buffer of their own, or a part of one that `GpuDevice.join` made. */
 export class GpuStorage extends Storage {
   buffer: GPUBuffer;
-  /** What holds the buffer, where it is shared. */
-  home: GpuStorage | undefined;
+  declare home: GpuStorage | undefined;
 
   constructor(device: Device, buffer: GPUBuffer, bytes: number) {
     super(device, bytes);

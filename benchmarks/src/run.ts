@@ -1,4 +1,4 @@
-// npm run bench -- [--suite NAME[,NAME]] [--rounds 7] [--json] [--write] [--cpu-only] [--no-peers]
+// npm run bench -- [--suite NAME[,NAME]] [--rounds 7] [--json] [--write] [--cpu-only | --gpu-only] [--no-peers]
 import { parseArgs } from "node:util";
 import { type Device, openCpu } from "@graft/tensor";
 import { openWebGpu } from "@graft/tensor/node";
@@ -44,6 +44,7 @@ const { values: flags } = parseArgs({
     json: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
     "cpu-only": { type: "boolean", default: false },
+    "gpu-only": { type: "boolean", default: false },
     "no-peers": { type: "boolean", default: false },
   },
 });
@@ -51,7 +52,7 @@ const { values: flags } = parseArgs({
 const chosen = choose(flags.suite?.split(","));
 const rounds = Number(flags.rounds);
 if (!(Number.isInteger(rounds) && rounds >= 1)) stop(`--rounds must be a whole number, got ${flags.rounds}.`);
-const devices: Device[] = [openCpu()];
+const devices: Device[] = flags["gpu-only"] ? [] : [openCpu()];
 if (!flags["cpu-only"]) devices.push(await openWebGpu());
 const peers: Peer[] = [];
 if (!flags["cpu-only"] && !flags["no-peers"])
@@ -69,7 +70,7 @@ for (const suite of chosen) {
     console.log(flags.json ? JSON.stringify({ ...result, machine: where }) : lineOf(result));
   }
 }
-if (flags.write) console.error(`bench: wrote ${await writeResults(where, results)}.`);
+if (flags.write) console.error(`bench: wrote benchmarks/results/${await writeResults(where, results)}.`);
 process.exit(0);
 
 function choose(names: readonly string[] | undefined): readonly Suite[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -6,8 +6,9 @@ import { add, compile, type Device, fromArray, keep, mul, noGrad, scope, type Te
 import { testDevices } from "@graft/tensor/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { GpuWatch } from "../src/gpuWatch.ts";
-import { type Case, measure, quantile } from "../src/harness.ts";
+import { type Case, measure, quantile, type Result } from "../src/harness.ts";
 import { openPeer, type Program } from "../src/peers.ts";
+import { writeResults } from "../src/results.ts";
 import { gptFlops, gptProblem, gptTask, mlpProblem, mlpTask } from "../src/suites/problems.ts";
 import { compareLosses, graftStep } from "../src/suites/training.ts";
 
@@ -93,6 +94,29 @@ test("a peer that is not installed is left out, and one that is broken is an err
   await expect(openPeer(broken)).rejects.toThrow("no WebGPU");
   const sound = file("sound.mjs", "export const open = async (settle) => ({ settle });");
   expect(await openPeer(sound)).toHaveProperty("settle");
+});
+
+test("a day's results are one file, in which a suite is replaced by its later run", async () => {
+  const folder = pathToFileURL(`${mkdtempSync(join(tmpdir(), "graft-results-"))}/`);
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const machine = { cpu: "AMD EPYC", cores: 2, node: "v20", adapter: "llvmpipe: Mesa 25.0~x (LLVM 15)" };
+  const where = { folder, date: "2026-11-22" };
+  const result = (suite: string, median: number): Result => ({
+    ...{ suite, case: "one", ms: [median], median, spread: 0, speedup: 1 },
+  });
+  const first = [result("a", 1 / 3), result("b", 2)];
+  expect(await writeResults({ ...machine, commit: "111" }, first, where)).toBe(
+    "2026-11-22-llvmpipe-mesa-25.0-x.json",
+  );
+  const name = await writeResults({ ...machine, commit: "222" }, [result("b", 3)], where);
+  expect(JSON.parse(readFileSync(new URL(name, folder), "utf8"))).toEqual({
+    date: "2026-11-22",
+    machine,
+    results: [
+      { ...result("a", 0.333333), commit: "111" },
+      { ...result("b", 3), commit: "222" },
+    ],
+  });
 });
 
 test("losses that are apart stop a comparison before anything is timed", async () => {

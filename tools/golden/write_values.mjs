@@ -1,6 +1,6 @@
 // Writes what Graft reads from a quantized folder, so that check_quantized.py can ask transformers and bitsandbytes:
 //   node tools/golden/write_values.mjs --model FOLDER --out values.safetensors
-// Build first (npm run setup). The values of every packed weight, and the logits of two rows of sixteen fixed token ids.
+// Build first (npm run setup). The values of every packed weight, and the logits of two rows of (at most) sixteen fixed token ids.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { openModel } from "../../packages/finetune/dist/index.js";
@@ -21,8 +21,8 @@ for (const [path, module] of model.namedModules()) {
   tensors.push({ name: `${path}.weight`, dtype: "F32", shape: dense.shape, bytes });
   dense.dispose();
 }
-const shape = [2, 16];
-const ids = Int32Array.from({ length: 32 }, (_, i) => (i * 7919 + 13) % opened.vocabSize);
+const shape = [2, Math.min(16, opened.config.maxPositionEmbeddings)];
+const ids = Int32Array.from({ length: 2 * shape[1] }, (_, i) => (i * 7919 + 13) % opened.vocabSize);
 const logits = noGrad(() => scope(() => model.forward(fromArray(device, ids, shape, { dtype: "i32" }))));
 const values = await logits.toArray();
 tensors.push(

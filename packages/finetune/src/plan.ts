@@ -25,9 +25,11 @@ export interface TrainingPlan {
   readonly staticBytes: number;
   /** The copy of what is trained to which a run that diverges goes back. */
   readonly lastGood: number;
+  /** Rotary tables, which the first step makes. */
+  readonly tables: number;
   /** What the values of one step take, gradients among them, as the compiled step lays them out. */
   readonly stepBytes: number;
-  /** All of it at once: base weights, adapters, moments, the copy and the step. */
+  /** All of it at once: base weights, adapters, moments, the copy, the tables and the step. */
   readonly peakBytes: number;
 }
 
@@ -59,6 +61,7 @@ export function planTraining(
   const withStep = live();
   const longest = [...examples].sort((a, b) => b.inputIds.length - a.inputIds.length).slice(0, batchSize);
   const stepBytes = step.plan(makeBatch(longest)).bytes;
+  const withTables = live(); // of rotary positions, which the model makes at the first step and keeps
   optimizer.dispose();
   const state = {
     baseWeights: baseBytes,
@@ -73,9 +76,10 @@ export function planTraining(
     base: baseParts(model, baseBytes),
     staticBytes: Object.values(state).reduce((sum, bytes) => sum + bytes, 0),
     lastGood: withStep - withMoments,
+    tables: withTables - withStep,
     stepBytes,
     // Gradients that wait for the next micro-batch live beside its step.
-    peakBytes: withStep + stepBytes + (accumulate > 1 ? state.gradients : 0),
+    peakBytes: withTables + stepBytes + (accumulate > 1 ? state.gradients : 0),
   };
 }
 

@@ -40,7 +40,7 @@ const sample = (sizes: Sizes, options: Options = {}): Sample => {
   const { mask, causal, window, segments, held, layout = "bhtd", scale, dtype, seed = 1 } = options;
   const { batch = 1, kvHeads = 1, group = 1, seq = 3, keys = seq, headDim = 4, valueDim = headDim } = sizes;
   // Where no query has a choice, the gradients of q and k are 0, and what is left of them is a rounding.
-  const grad = Math.min(window ?? keys, held ?? keys) > 1;
+  const grad = mostSeen(seq, held ?? keys, options) > 1;
   const shape = (heads: number, rows: number, dim: number) => inLayout(layout, [batch, heads, rows, dim]);
   const more: SampleInput[] = [];
   if (mask !== undefined) more.push(mask);
@@ -72,6 +72,17 @@ const sample = (sizes: Sizes, options: Options = {}): Sample => {
     why: `${JSON.stringify(sizes)} ${JSON.stringify({ ...options, mask: mask && `${mask.dtype ?? "f32"} [${mask.shape}]` })}`,
   };
 };
+
+/** How many keys the query that sees most of them sees. */
+function mostSeen(seq: number, keys: number, { causal, window = keys, segments }: Options): number {
+  const counts = Array.from({ length: seq }, (_, i) => {
+    const position = i + keys - seq;
+    const near = (j: number) => causal !== true || (j <= position && j > position - window);
+    const alike = (j: number) => segments === undefined || segments[j] === segments[position];
+    return Array.from({ length: keys }, (_unused, j) => j).filter((j) => near(j) && alike(j)).length;
+  });
+  return Math.max(0, ...counts);
+}
 
 const repeated = (values: readonly number[], times: number): number[] =>
   Array.from({ length: times * values.length }, (_, i) => values[i % values.length]);

@@ -40,7 +40,7 @@ describe("graft", () => {
     [[], "graft: a verb was expected"],
     [
       ["train"],
-      'graft: the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, got "train".',
+      'graft: the verb must be one of finetune, generate, eval, merge, quantize, info, doctor, bench, got "train".',
     ],
     [["eval", "--modle", "x"], "graft: eval: --modle is not a flag of this verb."],
     [["generate", "--model"], "graft: generate: --model needs a value, got nothing."],

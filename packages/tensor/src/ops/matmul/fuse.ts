@@ -3,17 +3,26 @@ import type { Run } from "../../compile/trace.ts";
 import { TracedStorage } from "../../compile/trace.ts";
 import type { View } from "../../device/device.ts";
 import type { Storage } from "../../device/storage.ts";
+import type { PackedLayout } from "../../formats/packed/packed.ts";
 import { sameShape, sizeOf } from "../../shape.ts";
 import type { Op } from "../op.ts";
+import { type PackedMatmulAttrs, packedMatmulOp } from "../packedMatmul/packedMatmul.ts";
 import type { Params } from "../pointwise/pointwise.ts";
 import { matmulOp } from "./matmul.ts";
 import type { planMatmul } from "./plan.ts";
 import { type ProductMember, type ProductsAttrs, productsOp } from "./products.ts";
 import { type Moving, Sequence } from "./sequence.ts";
 
+interface Term {
+  readonly a: View;
+  /** b, or its parts where it is packed. */
+  readonly b: readonly View[];
+  readonly packed?: PackedLayout;
+}
+
 /** One sum of products over views, before its inputs are numbered. */
 interface Sum {
-  readonly terms: readonly { readonly a: View; readonly b: View }[];
+  readonly terms: readonly Term[];
   readonly scale: number;
   readonly bias?: View;
   readonly residual?: View;
@@ -153,7 +162,15 @@ function sumsOf(run: Run): Sums | undefined {
     const [a, b] = run.inputs;
     if (a.shape.length !== 2 || b.shape.length !== 2) return undefined;
     const attrs = run.attrs as Parameters<typeof planMatmul>[2]; // those of matmulOp
-    return { ...attrs, members: [{ terms: [{ a, b }], scale: 1, out: run.outputs[0] }] };
+    return { ...attrs, members: [{ terms: [{ a, b: [b] }], scale: 1, out: run.outputs[0] }] };
+  }
+  if (run.op === (packedMatmulOp as Op<unknown>)) {
+    const [a, ...b] = run.inputs;
+    const { layout: packed, transpose } = run.attrs as PackedMatmulAttrs; // those of packedMatmulOp
+    // Scales of rows stand outside of a product, so that it has no place in a sum.
+    if (packed.format.rowScale !== undefined) return undefined;
+    const members = [{ terms: [{ a, b, packed }], scale: 1, out: run.outputs[0] }];
+    return { transposeA: false, transposeB: transpose, members };
   }
   if (run.op === (productsOp as Op<unknown>)) {
     const { members, ...layout } = run.attrs as ProductsAttrs; // those of productsOp
@@ -161,7 +178,11 @@ function sumsOf(run: Run): Sums | undefined {
     return {
       ...layout,
       members: members.map(({ terms, scale, bias, residual }, j) => ({
-        terms: terms.map(({ a, b }) => ({ a: run.inputs[a], b: run.inputs[b] })),
+        terms: terms.map(({ a, b, packed }) => ({
+          a: run.inputs[a],
+          b: run.inputs.slice(b, b + (packed?.format.parts(packed).length ?? 1)),
+          packed,
+        })),
         scale,
         bias: view(bias),
         residual: view(residual),
@@ -183,9 +204,10 @@ function runOf({ members, ...layout }: Sums): Run {
     const longest = Math.max(...inner);
     const [m, n] = sum.out.shape;
     return {
-      terms: sum.terms.map(({ a, b }, t) => ({
+      terms: sum.terms.map(({ a, b, packed }, t) => ({
         a: place(a),
-        b: place(b),
+        b: packed === undefined ? place(b[0]) : inputs.push(...b) - b.length,
+        packed,
         section: layout.transposeA
           ? // Gradients of a factor A read other buffers than those of a factor B.
             Number(m > n)

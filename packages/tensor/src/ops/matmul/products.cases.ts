@@ -1,10 +1,12 @@
 import fc from "fast-check";
-import { zeros } from "../../create.ts";
+import { fromArray, zeros } from "../../create.ts";
 import type { DType } from "../../dtype.ts";
+import { packedLayout } from "../../formats/packed/packed.ts";
 import type { Tensor } from "../../tensor.ts";
 import { seeds, sides } from "../../testing/arbitraries.ts";
 import type { OpCases, Sample, SampleInput } from "../../testing/cases.ts";
 import { absolute } from "../../testing/magnitude.ts";
+import { type PackedVariant, packedSample, packedVariants } from "../../testing/packed.ts";
 import { inputOf } from "../../testing/values.ts";
 import { products } from "./products.ts";
 
@@ -60,6 +62,51 @@ function sample(given: Given): Sample {
   };
 }
 
+/** A low-rank update of a packed weight, as in QLoRA (`transposeB`), and as in its gradient. */
+function packedUpdate(
+  variant: PackedVariant,
+  [rows, columns]: readonly [number, number],
+  transposeB: boolean,
+): Sample {
+  const { layout, inputs, reach } = packedSample(variant, [rows, columns], 3);
+  const [k, n] = transposeB ? [columns, rows] : [rows, columns];
+  const shapes = [[3, k], [3, 2], transposeB ? [n, 2] : [2, n], [3, n]];
+  return {
+    inputs: [...shapes.map((shape, lane) => inputOf(shape, 1, { lane })), ...inputs],
+    call: (x, u, b, residual, ...parts) =>
+      products(
+        [
+          {
+            terms: [
+              [x, { layout, parts }],
+              [u, b],
+            ],
+            residual,
+          },
+        ],
+        { transposeB },
+      )[0],
+    magnitude: (...tensors) => {
+      const [x, u, b, residual] = tensors.slice(0, 4).map(absolute);
+      const weight = fromArray(x.device, reach, layout.shape, { dtype: "f64" });
+      const terms = [
+        [x, weight],
+        [u, b],
+      ] as const;
+      return products([{ terms, residual }], { transposeB })[0];
+    },
+    why: `${variant.format.name}${variant.nested ? " nested" : ""} [${rows}, ${columns}]${transposeB ? "ᵀ" : ""} and a low-rank update`,
+  };
+}
+
+const variantOf = (name: string, nested = false): PackedVariant => {
+  const variant = packedVariants.find(
+    (each) => each.format.name === name && (each.nested ?? false) === nested,
+  );
+  if (variant === undefined) throw new Error(`there must be ${name}`);
+  return variant;
+};
+
 export const productsCases: OpCases = {
   name: "products",
   torch: "torch.addmm",
@@ -90,6 +137,10 @@ export const productsCases: OpCases = {
     sample({ sums: [{ m: 0, n: 2, ks: [3] }] }),
     sample({ sums: [{ m: 20, n: 4, ks: [8, 8, 8] }], transposeB: true, scale: 2 }),
     sample({ sums: [{ m: 3, n: 8, ks: [8] }], transposeB: true, dtypeB: "bf16", bias: true }),
+    packedUpdate(variantOf("nf4"), [6, 70], true),
+    packedUpdate(variantOf("nf4", true), [8, 64], false),
+    packedUpdate(variantOf("int4-asymmetric"), [5, 32], true),
+    packedUpdate(variantOf("q8_0"), [5, 32], true),
   ],
   errors: [
     {
@@ -127,8 +178,25 @@ export const productsCases: OpCases = {
       call: (device) => products([{ terms: [[zeros(device, [2, 3]), zeros(device, [4, 4])]] }]),
       message: "products: inner sizes must agree, got a [2, 3] and b [4, 4] (3 and 4).",
     },
+    {
+      call: (device) => {
+        const layout = packedLayout(variantOf("int8").format, [4, 4]);
+        const parts = [zeros(device, [4], { dtype: "u32" }), zeros(device, [4])];
+        return products([{ terms: [[zeros(device, [2, 4]), { layout, parts }]] }]);
+      },
+      message:
+        "products: b must have a scale in its blocks, got int8 with one for each row. Use packedMatmul.",
+    },
+    {
+      call: (device) => {
+        const layout = packedLayout(variantOf("nf4").format, [4, 4]);
+        const parts = [zeros(device, [2], { dtype: "u32" }), zeros(device, [2])];
+        return products([{ terms: [[zeros(device, [2, 4]), { layout, parts }]] }]);
+      },
+      message: "products: absmax of nf4 must have 1 values for [4, 4], got [2].",
+    },
   ],
-  ulps: 40,
+  ulps: 84,
   ulpsWhy:
-    "one rounding for each term of the longest sum of these samples, 27, the sum of three, scale, bias, residual and store",
+    "one rounding for each term of the longest sum of these samples, 72, four in its packed weight, the sum of two, scale, bias, residual and store",
 };

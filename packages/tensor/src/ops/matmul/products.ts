@@ -1,22 +1,30 @@
 import type { View } from "../../device/device.ts";
-import { ShapeError } from "../../errors.ts";
+import type { TypedArray } from "../../dtype.ts";
+import { DTypeError, GradError, ShapeError } from "../../errors.ts";
+import type { PackedLayout } from "../../formats/packed/packed.ts";
 import { sameShape, show, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 import { add } from "../add.ts";
+import type { GpuInfo, Kernel } from "../kernel.ts";
 import { mul } from "../mul.ts";
 import { apply, type CpuArray, type GradientContext, type Meta, type Op, type Together } from "../op.ts";
+import { packedFast } from "../packedMatmul/cpu.ts";
+import { bindMatrix, checkParts, type PackedMatrix } from "../packedMatmul/matrix.ts";
 import { commonType } from "../pointwise/pointwise.ts";
 import { sum } from "../sum.ts";
 import { matmulFast } from "./fast.ts";
 import { planMatmul } from "./plan.ts";
 import { type MemberView, productsKernels } from "./products.wgsl.ts";
+import type { Source } from "./reader.ts";
 import { matmulReference } from "./reference.ts";
 import type { TileClass } from "./tiles.ts";
 
 /** One product of a sum: numbers of inputs, two matrices. */
 export interface ProductTerm {
   readonly a: number;
+  /** Where b is packed, the first of its parts; the others follow. */
   readonly b: number;
+  readonly packed?: PackedLayout;
   /**
    * Terms of one section should find their a in one buffer and their b in another (see `Op.together`): a kernel has code for two
    * sections, and for any number of terms in them. Default: the place of the term in its sum.
@@ -45,15 +53,17 @@ export const productsOp: Op<ProductsAttrs> = {
   name: "products",
 
   infer(inputs, attrs) {
+    const parts = partsOf(attrs);
+    const dense = [...inputs.keys()].filter((i) => !parts.has(i));
     const dtype = commonType(
       "products",
-      inputs.map((_, i) => nameOf(attrs, i)),
-      inputs,
+      dense.map((i) => nameOf(attrs, i)),
+      dense.map((i) => inputs[i]),
     );
     return attrs.members.map((member, j) => {
       if (member.terms.length === 0)
         throw new ShapeError("products", `sum ${j} must have at least one product, got none.`);
-      const shapes = member.terms.map(({ a, b }) => shapeOfTerm(inputs[a], inputs[b], attrs));
+      const shapes = member.terms.map((term) => shapeOfTerm(term, inputs, attrs));
       const [first] = shapes;
       const other = shapes.find((shape) => !sameShape(shape, first));
       if (other !== undefined)
@@ -80,7 +90,7 @@ export const productsOp: Op<ProductsAttrs> = {
     });
   },
 
-  wgsl: (inputs, outputs, attrs, gpu) => productsKernels(viewsOf(inputs, outputs, attrs), attrs, gpu),
+  wgsl: (inputs, outputs, attrs, gpu) => kernelsOf(inputs, outputs, attrs, gpu),
 
   gradient(context) {
     const { inputs, needs } = context;
@@ -88,7 +98,9 @@ export const productsOp: Op<ProductsAttrs> = {
   },
 
   saves: (_, { members }) => ({
-    inputs: [...new Set(members.flatMap(({ terms }) => terms.flatMap(({ a, b }) => [a, b])))],
+    inputs: [
+      ...new Set(members.flatMap(({ terms }) => terms.flatMap((term) => [term.a, ...partsOfB(term)]))),
+    ],
   }),
 
   together(_, { members }) {
@@ -96,9 +108,10 @@ export const productsOp: Op<ProductsAttrs> = {
     const note = (name: string, input: number) =>
       lists.set(name, (lists.get(name) ?? new Set<number>()).add(input));
     for (const { terms, bias, residual } of members) {
-      terms.forEach(({ a, b, section }, t) => {
-        note(`a${section ?? t}`, a);
-        note(`b${section ?? t}`, b);
+      terms.forEach((term, t) => {
+        const { a, section = t, packed } = term;
+        note(`a${section}`, a);
+        for (const [i, b] of partsOfB(term).entries()) note(`b${section}${packed?.format.name ?? ""}${i}`, b);
       });
       if (bias !== undefined) note("bias", bias);
       if (residual !== undefined) note("residual", residual);
@@ -125,8 +138,20 @@ export const productsOp: Op<ProductsAttrs> = {
 /** The same op by one class of kernels where that can take the products, for tests and benchmarks of the classes. */
 export const productsBy = (tile: TileClass): Op<ProductsAttrs> => ({
   ...productsOp,
-  wgsl: (inputs, outputs, attrs, gpu) => productsKernels(viewsOf(inputs, outputs, attrs), attrs, gpu, tile),
+  wgsl: (inputs, outputs, attrs, gpu) => kernelsOf(inputs, outputs, attrs, gpu, tile),
 });
+
+/** The inputs that are b of a term. */
+const partsOfB = ({ b, packed }: ProductTerm): number[] =>
+  packed === undefined ? [b] : packed.format.parts(packed).map((_, i) => b + i);
+
+/** The inputs that are parts of packed matrices. */
+const partsOf = ({ members }: ProductsAttrs): Set<number> =>
+  new Set(
+    members.flatMap(({ terms }) =>
+      terms.flatMap((term) => (term.packed === undefined ? [] : partsOfB(term))),
+    ),
+  );
 
 function nameOf({ members }: ProductsAttrs, i: number): string {
   const terms = members.flatMap((member) => member.terms);
@@ -135,31 +160,62 @@ function nameOf({ members }: ProductsAttrs, i: number): string {
   return members.some(({ bias }) => bias === i) ? "bias" : "residual";
 }
 
-function shapeOfTerm(a: Meta, b: Meta, attrs: ProductsAttrs): [number, number] {
+function shapeOfTerm(term: ProductTerm, inputs: readonly Meta[], attrs: ProductsAttrs): [number, number] {
+  const a = inputs[term.a];
+  const b = matrixOf(term, inputs);
   if (a.shape.length !== 2 || b.shape.length !== 2)
     throw new ShapeError(
       "products",
       `a and b must be matrices, got ${show(a.shape)} and ${show(b.shape)}. Use reshape on them.`,
     );
+  if (term.packed !== undefined) {
+    checkParts(
+      "products",
+      term.packed,
+      partsOfB(term).map((i) => inputs[i]),
+    );
+    if (term.packed.format.rowScale !== undefined)
+      throw new DTypeError(
+        "products",
+        `b must have a scale in its blocks, got ${term.packed.format.name} with one for each row. Use packedMatmul.`,
+      );
+  }
   const { m, n } = planMatmul(a, b, attrs, "products");
   return [m, n];
 }
 
-function viewsOf(
+/** Shape and type of b, as if it were not packed. */
+const matrixOf = ({ b, packed }: ProductTerm, inputs: readonly Meta[]): Meta =>
+  packed === undefined ? inputs[b] : { shape: packed.shape, dtype: "f32" };
+
+function kernelsOf(
   inputs: readonly View[],
   outputs: readonly View[],
   attrs: ProductsAttrs,
-): readonly MemberView[] {
-  return attrs.members.map(({ terms, scale, bias, residual }, j) => {
+  gpu: GpuInfo,
+  tile?: TileClass,
+): Kernel[] {
+  const before: Kernel[] = [];
+  const sourceOf = (term: ProductTerm): Source => {
+    if (term.packed === undefined) return inputs[term.b];
+    const { kernels, stored } = bindMatrix(
+      term.packed,
+      partsOfB(term).map((i) => inputs[i]),
+      gpu,
+    );
+    before.push(...kernels);
+    return stored;
+  };
+  const members = attrs.members.map(({ terms, scale, bias, residual }, j): MemberView => {
     const [m, n] = outputs[j].shape;
     return {
       m,
       n,
       scale,
-      terms: terms.map(({ a, b }) => ({
-        a: inputs[a],
-        b: inputs[b],
-        k: inputs[a].shape[attrs.transposeA ? 0 : 1],
+      terms: terms.map((term) => ({
+        a: inputs[term.a],
+        b: sourceOf(term),
+        k: inputs[term.a].shape[attrs.transposeA ? 0 : 1],
       })),
       addends: [
         ...(bias === undefined ? [] : [{ view: inputs[bias], row: 0, column: 1 }]),
@@ -168,6 +224,7 @@ function viewsOf(
       y: outputs[j],
     };
   });
+  return [...before, ...productsKernels(members, attrs, gpu, tile)];
 }
 
 /** Every sum in float64, rounded once. */
@@ -177,9 +234,10 @@ function sumExactly(
   { data: y }: CpuArray,
   attrs: ProductsAttrs,
 ): void {
-  const sums = terms.map(({ a, b }) => {
+  const sums = terms.map((term) => {
     const product = new Float64Array(y.length);
-    matmulReference(planMatmul(inputs[a], inputs[b], attrs), inputs[a].data, inputs[b].data, product);
+    const plan = planMatmul(inputs[term.a], matrixOf(term, inputs), attrs);
+    matmulReference(plan, inputs[term.a].data, valuesOf(term, inputs), product);
     return product;
   });
   const shift = bias === undefined ? undefined : inputs[bias].data;
@@ -201,9 +259,16 @@ function sumFast(
   attrs: ProductsAttrs,
 ): void {
   const product = terms.length > 1 ? new Float32Array(y.length) : y;
-  terms.forEach(({ a, b }, t) => {
+  terms.forEach((term, t) => {
     const into = t === 0 ? y : product;
-    matmulFast(planMatmul(inputs[a], inputs[b], attrs), inputs[a].data, inputs[b].data, into);
+    const { shape: shapeA, data } = inputs[term.a];
+    if (term.packed !== undefined && !attrs.transposeA && data instanceof Float32Array) {
+      const parts = partsOfB(term).map((i) => inputs[i].data);
+      packedFast(term.packed, parts, data, into, shapeA[0], attrs.transposeB);
+    } else {
+      const plan = planMatmul(inputs[term.a], matrixOf(term, inputs), attrs);
+      matmulFast(plan, data, valuesOf(term, inputs), into);
+    }
     if (t > 0) addInto(y, product);
   });
   if (scale !== 1) for (let i = 0; i < y.length; i++) y[i] *= scale;
@@ -218,13 +283,23 @@ function sumFast(
   }
 }
 
+/** The values of b, decoded where they are packed. */
+function valuesOf(term: ProductTerm, inputs: readonly CpuArray[]): TypedArray {
+  const { packed } = term;
+  if (packed === undefined) return inputs[term.b].data;
+  const values = new Float32Array(sizeOf(packed.shape));
+  const parts = partsOfB(term).map((i) => inputs[i].data);
+  packed.format.decode(packed, parts, 0, values.length, values);
+  return values;
+}
+
 function addInto(y: Float32Array, x: Float32Array): void {
   for (let i = 0; i < y.length; i++) y[i] += x[i];
 }
 
 interface Share {
   readonly a: Tensor;
-  readonly b: Tensor;
+  readonly b: Tensor | PackedMatrix;
   readonly transposeA: boolean;
   readonly transposeB: boolean;
   readonly scale: number;
@@ -238,12 +313,20 @@ function gradientOf(i: number, { inputs, dys, attrs }: GradientContext<ProductsA
   members.forEach(({ terms, scale, bias, residual }, j) => {
     const dy = dys[j];
     if (dy === undefined) return;
-    for (const { a, b } of terms) {
+    for (const { a, b, packed } of terms) {
+      if (a === i && packed !== undefined && transposeA)
+        throw new GradError("products", "a must not be transposed beside a packed b, to have a gradient.");
       if (a === i)
         shares.push(
           transposeA
             ? { a: inputs[b], b: dy, transposeA: transposeB, transposeB: true, scale }
-            : { a: dy, b: inputs[b], transposeA: false, transposeB: !transposeB, scale },
+            : {
+                a: dy,
+                b: packed === undefined ? inputs[b] : packedOf(packed, b, inputs),
+                transposeA: false,
+                transposeB: !transposeB,
+                scale,
+              },
         );
       if (b === i)
         shares.push(
@@ -260,6 +343,11 @@ function gradientOf(i: number, { inputs, dys, attrs }: GradientContext<ProductsA
     others.push(sumOf(shares.filter((share) => layoutOf(share) === kind)));
   return others.length === 0 ? undefined : others.reduce((total, other) => add(total, other));
 }
+
+const packedOf = (layout: PackedLayout, first: number, inputs: readonly Tensor[]): PackedMatrix => ({
+  layout,
+  parts: layout.format.parts(layout).map((_, p) => inputs[first + p]),
+});
 
 const layoutOf = ({ transposeA, transposeB }: Share): string => `${transposeA}${transposeB}`;
 
@@ -280,8 +368,8 @@ function sumOf(shares: readonly Share[]): Tensor {
 
 /** A sum of matrix products. */
 export interface ProductSum {
-  /** Pairs a, b as in `matmul`, with any inner sizes. */
-  readonly terms: readonly (readonly [a: Tensor, b: Tensor])[];
+  /** Pairs a, b as in `matmul`, with any inner sizes. b may be packed, in a format with scales in its blocks. */
+  readonly terms: readonly (readonly [a: Tensor, b: Tensor | PackedMatrix])[];
   /** Multiplies the sum of the products. Default 1. */
   readonly scale?: number;
   /** `[n]`, added to every row. */
@@ -309,7 +397,12 @@ export function products(
     return known >= 0 ? known : inputs.push(tensor) - 1;
   };
   const members = sums.map(({ terms, scale = 1, bias, residual }): ProductMember => {
-    const placed = terms.map(([a, b]) => ({ a: place(a), b: place(b) }));
+    const placed = terms.map(([a, b]): ProductTerm => {
+      if ("shape" in b) return { a: place(a), b: place(b) };
+      const first = { a: place(a), b: inputs.length, packed: b.layout };
+      inputs.push(...b.parts);
+      return first;
+    });
     return {
       terms: placed,
       scale,

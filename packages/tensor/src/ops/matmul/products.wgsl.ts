@@ -3,7 +3,7 @@ import { internal } from "../../errors.ts";
 import type { Binding, GpuInfo, Kernel, Param } from "../kernel.ts";
 import type { Form, Frame } from "./frame.ts";
 import { type Along, declareOperands, keyOf, operandOf } from "./operand.ts";
-import { type Source, type Stored, storedOf } from "./reader.ts";
+import { isPacked, type Source, type Stored, storedOf } from "./reader.ts";
 import { type Extent, type Tile, type TileClass, tileFor, workOf } from "./tiles.ts";
 
 export interface TermView {
@@ -82,7 +82,8 @@ export function productsKernels(
   const real = members.filter(({ m, n }) => m * n > 0);
   const extents = real.map(({ m, n, terms }) => {
     const k = terms.reduce((all, term) => all + term.k, 0);
-    return { m, n, k, matrices: 1, alongA, alongB };
+    const packed = terms.some(({ a, b }) => isPacked(a) || isPacked(b));
+    return { m, n, k, matrices: 1, alongA, alongB, packed };
   });
   const work = extents.reduce((all, extent) => all + workOf(extent), 0);
   const batches: Batch[] = [];

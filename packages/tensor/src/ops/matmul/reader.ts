@@ -63,4 +63,6 @@ export function dense(view: View): Stored {
   };
 }
 
-export const storedOf = (source: Source): Stored => ("read" in source ? source : dense(source));
+export const isPacked = (source: Source): source is Stored => "read" in source;
+
+export const storedOf = (source: Source): Stored => (isPacked(source) ? source : dense(source));

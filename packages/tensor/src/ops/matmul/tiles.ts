@@ -5,7 +5,7 @@ import { broadcastKernel } from "./broadcast.wgsl.ts";
 import { batchFrame, type Form, type Frame } from "./frame.ts";
 import type { Along } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
-import type { Source } from "./reader.ts";
+import { isPacked, type Source } from "./reader.ts";
 import { SPLIT_COLUMNS, splitKernel } from "./split.wgsl.ts";
 import { PLAIN_SIDE, tiledKernel } from "./tiled.wgsl.ts";
 import { workgroupKernel } from "./workgroup.wgsl.ts";
@@ -23,6 +23,8 @@ export interface Extent {
   readonly matrices: number;
   readonly alongA: Along;
   readonly alongB: Along;
+  /** Whether an operand is decoded on the way. */
+  readonly packed: boolean;
 }
 
 export interface Tile {
@@ -69,7 +71,8 @@ const table: readonly Tile[] = [
     takes: (_, { subgroups, subgroupSize }) => subgroups && [4, 8, 16].includes(subgroupSize),
     suits: (work, { software }) => software && work >= SMALL,
     swaps: isThin,
-    rows: ({ m }) => [1, 8, 16].find((rows) => m <= rows) ?? 32,
+    // With a decoder 32 rows take seconds to compile, and gain little.
+    rows: ({ m, packed }) => [1, 8, 16].find((rows) => m <= rows) ?? (packed ? 16 : 32),
     form([extent], { subgroupSize }) {
       return { rows: this.rows(extent), columns: 4 * subgroupSize, lanes: subgroupSize };
     },
@@ -134,7 +137,7 @@ export function tileFor(extent: Extent, gpu: GpuInfo, forced?: TileClass, work?:
 }
 
 /** A product as the choice of tiles sees it. */
-export function extentOf({ m, n, k, batch, aCol, bRow }: MatmulPlan): Extent {
+export function extentOf({ m, n, k, batch, aCol, bRow }: MatmulPlan, packed = false): Extent {
   return {
     m,
     n,
@@ -142,6 +145,7 @@ export function extentOf({ m, n, k, batch, aCol, bRow }: MatmulPlan): Extent {
     matrices: sizeOf(batch),
     alongA: aCol === 1 ? "k" : "lines",
     alongB: bRow === 1 ? "k" : "lines",
+    packed,
   };
 }
 
@@ -167,11 +171,12 @@ export function matmulKernel(
   gpu: GpuInfo,
   forced?: TileClass,
 ): Kernel {
-  const extent = extentOf(plan);
+  const packed = isPacked(a) || isPacked(b);
+  const extent = extentOf(plan, packed);
   const tile = tileFor(extent, gpu, forced);
   if (tile.swaps(extent)) {
     const swapped = swappedPlan(plan);
-    const form = tile.form([extentOf(swapped)], gpu);
+    const form = tile.form([extentOf(swapped, packed)], gpu);
     return tile.kernel(batchFrame(swapped, b, a, y, form, true), form);
   }
   const form = tile.form([extent], gpu);

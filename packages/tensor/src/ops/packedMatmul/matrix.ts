@@ -1,6 +1,6 @@
 import type { View } from "../../device/device.ts";
 import { DTypeError, ShapeError } from "../../errors.ts";
-import type { PackedLayout } from "../../formats/packed/packed.ts";
+import { type PackedLayout, packedCount } from "../../formats/packed/packed.ts";
 import { show, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 import type { Binding, GpuInfo, Kernel, Param } from "../kernel.ts";
@@ -52,6 +52,7 @@ export function bindMatrix(layout: PackedLayout, parts: readonly View[], gpu: Gp
       .filter(([name]) => name !== format.rowScale?.part),
   };
   const stored: Stored = {
+    place: placeOf(layout, prepared.parts),
     read(name, aligned, lanesThere) {
       // Of a product that changed sides (few rows of W) only some lanes may read, so that none can ask another.
       const lanes = name.startsWith("a") ? 0 : lanesThere;
@@ -69,6 +70,18 @@ export function bindMatrix(layout: PackedLayout, parts: readonly View[], gpu: Gp
     },
   };
   return { kernels: prepared.kernels, stored };
+}
+
+/**
+ * Where a matrix lies in its buffers, counted in its values; undefined where its parts do not begin at the same one, as those of
+ * neighbours in joined buffers do if none has a gap behind it.
+ */
+function placeOf(layout: PackedLayout, parts: readonly (readonly [string, View])[]): Stored["place"] {
+  const { format, blockSize } = layout;
+  const starts = parts.map(([, { shape, offset }]) => (offset * packedCount(layout)) / sizeOf(shape));
+  const [start] = starts;
+  if (!Number.isSafeInteger(start) || starts.some((other) => other !== start)) return undefined;
+  return { format: `${format.name}/${blockSize}`, buffers: parts.map(([, { storage }]) => storage), start };
 }
 
 /** The part with the scales of rows, where the format has one. */

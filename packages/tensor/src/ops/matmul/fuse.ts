@@ -39,6 +39,8 @@ interface Sums {
 
 /** Up to this inner size a term counts as that of a thin factor, where another term is more than four times as long. */
 const THIN_INNER = 256;
+/** How many groups of its kind back a run looks for one to join: what belongs together stands close. */
+const RECENT = 8;
 /** Results with a side of at most this are computed by other tiles than the rest. */
 const THIN_SIDE = 16;
 
@@ -114,18 +116,20 @@ class Fusion {
 
   /** Makes one run of the sums that have to do with each other: of the gradients of weights, or of the others. */
   group(areGradients: boolean): void {
-    const groups: { kind: string; node: Moving }[] = [];
+    const kinds = new Map<string, { node: Moving }[]>();
     for (const node of this.sequence.nodes()) {
       const sums = this.#known.get(node);
       if (sums === undefined || sums.transposeA !== areGradients || !this.#isFinal(node)) continue;
       const kind = kindOf(sums);
-      const group = groups.findLast(
-        (each) => each.kind === kind && isNear(this.sequence, each.node, node, areGradients),
-      );
+      const groups = kinds.get(kind) ?? [];
+      kinds.set(kind, groups);
+      const group = groups
+        .slice(-RECENT)
+        .findLast((each) => isNear(this.sequence, each.node, node, areGradients));
       const others = group === undefined ? undefined : this.#known.get(group.node);
       const place = group === undefined ? undefined : this.sequence.meetingOf(group.node, node);
       if (group === undefined || others === undefined || place === undefined) {
-        groups.push({ kind, node });
+        groups.push({ node });
         continue;
       }
       const members = [...others.members, ...sums.members];

@@ -38,6 +38,11 @@ export class Links {
       : undefined;
   }
 
+  /** The runs that write any part of a storage, in order. */
+  writersOf(storage: Storage): readonly number[] {
+    return this.#writers.get(storage) ?? [];
+  }
+
   /** The runs that read any part of a storage, in order. */
   readersOf(storage: Storage): readonly number[] {
     return this.#readers.get(storage) ?? [];

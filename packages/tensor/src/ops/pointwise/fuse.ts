@@ -99,10 +99,11 @@ function canJoin(cluster: Cluster, runs: readonly Run[], links: Links): boolean 
   );
 }
 
-/** An input that a member makes must be that value, as it is: no part of it, and not broadcast. */
+/** An input that a member makes must be that value, as it is: no part of it, not broadcast, and never changed. */
 function isWhole(input: View, own: ReadonlySet<number>, links: Links, runs: readonly Run[]): boolean {
   const producer = links.producerOf(input);
-  if (producer === undefined || !own.has(producer)) return true;
+  if (producer === undefined) return links.writersOf(input.storage).every((writer) => !own.has(writer));
+  if (!own.has(producer)) return true;
   const [out] = runs[producer].outputs;
   return input.offset === out.offset && sameShape(input.shape, out.shape);
 }

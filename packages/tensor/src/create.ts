@@ -1,3 +1,4 @@
+import { activeTrace } from "./compile/trace.ts";
 import type { Device } from "./device/device.ts";
 import { arrayOf, type DType, isDType, isHalf, type TypedArray } from "./dtype.ts";
 import { DTypeError, ShapeError } from "./errors.ts";
@@ -60,6 +61,7 @@ export function fromBits(
     );
   const storage = device.allocate(dtype, values.length);
   device.upload(storage, values);
+  activeTrace()?.noteUpload(storage);
   return own(new Tensor({ shape: [...shape], dtype }, storage, 0), requiresGrad);
 }
 
@@ -106,8 +108,7 @@ export function full(
     { shape: [...shape], dtype, value },
     (meta, storage, offset) => new Tensor(meta, storage, offset),
   );
-  result.requiresGrad = requiresGrad;
-  return result;
+  return result.asNewLeaf(requiresGrad);
 }
 
 export function zeros(device: Device, shape: Shape, options: TensorOptions = {}): Tensor {
@@ -145,9 +146,8 @@ export function eye(device: Device, n: number, options: TensorOptions = {}): Ten
 }
 
 function own(result: Tensor, requiresGrad: boolean): Tensor {
-  result.requiresGrad = requiresGrad;
   currentScope()?.addTensor(result);
-  return result;
+  return result.asNewLeaf(requiresGrad);
 }
 
 function checkShape(who: string, shape: Shape): void {

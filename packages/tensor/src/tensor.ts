@@ -86,10 +86,9 @@ export class Tensor implements View, Disposable {
         "requiresGrad",
         "only a leaf can be changed, this tensor was made by a recorded op. Use detach().",
       );
-    if (value && !isFloat(this.dtype))
-      throw new GradError("requiresGrad", `the dtype must be a float type, got ${this.dtype}.`);
-    if (this.variable.requiresGrad !== value) structureChanged();
-    this.variable.requiresGrad = value;
+    const isChange = this.variable.requiresGrad !== value;
+    this.asNewLeaf(value);
+    if (isChange) structureChanged();
   }
 
   /** d loss / d this, filled by `backward` on leaves; same shape. */
@@ -232,6 +231,14 @@ export class Tensor implements View, Disposable {
         who,
         `a tensor ${show(this.shape)} ${this.#why} and cannot be used. Return it from its scope, or keep() it.`,
       );
+  }
+
+  /** Sets `requiresGrad` of a leaf that nobody has used yet, so that no compiled step has to look again. */
+  asNewLeaf(requiresGrad: boolean): this {
+    if (requiresGrad && !isFloat(this.dtype))
+      throw new GradError("requiresGrad", `the dtype must be a float type, got ${this.dtype}.`);
+    this.variable.requiresGrad = requiresGrad;
+    return this;
   }
 
   /** For ops: a tensor of the same class over another storage. */

@@ -6,7 +6,7 @@ import { reachable, type Variable } from "./node.ts";
 /** The value without its history, as a leaf of its own. */
 export function fresh(input: Tensor, requiresGrad: boolean): Tensor {
   const leaf = input.detach();
-  leaf.requiresGrad = requiresGrad;
+  leaf.asNewLeaf(requiresGrad);
   return leaf;
 }
 

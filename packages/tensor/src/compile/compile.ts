@@ -1,8 +1,9 @@
+import { ValueError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { Arena } from "./arena.ts";
 import type { PlanReport } from "./program.ts";
 import { signatureOf } from "./signature.ts";
-import { type Step, traceStep } from "./step.ts";
+import { type Step, traceStep, withScalars } from "./step.ts";
 import { activeTrace } from "./trace.ts";
 
 export interface CompileOptions {
@@ -60,6 +61,8 @@ export function compile<A extends readonly unknown[], R>(
   const steps = new Map<string, Step[]>();
   const arena = new Arena();
   let traces = 0;
+  if (!(Number.isInteger(maxPrograms) && maxPrograms > 0))
+    throw new ValueError("compile", `maxPrograms must be a whole number from 1, got ${maxPrograms}.`);
 
   const stepFor = (args: readonly unknown[]): Step => {
     const signature = signatureOf(args);
@@ -86,9 +89,9 @@ export function compile<A extends readonly unknown[], R>(
 
   const compiled = (...args: unknown[]): unknown =>
     // Inside of another step it is a part of that.
-    activeTrace() === undefined ? stepFor(args).run(args) : fn(...(args as unknown as A));
+    activeTrace() === undefined ? stepFor(args).run(args) : fn(...(withScalars(args) as unknown as A));
   return Object.defineProperties(compiled, {
-    warmUp: { value: (...args: unknown[]) => stepFor(args).warmUp() },
+    warmUp: { value: async (...args: unknown[]) => stepFor(args).warmUp() },
     plan: { value: (...args: unknown[]) => stepFor(args).program.report() },
     traces: { get: () => traces },
     programs: { get: () => [...steps.values()].flat().length },

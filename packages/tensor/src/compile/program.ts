@@ -9,7 +9,7 @@ import { withoutDead } from "./deadRuns.ts";
 import type { Pass } from "./links.ts";
 import { place } from "./place.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
-import { type Run, type Trace, TracedStorage } from "./trace.ts";
+import { capturesOf, type Run, type Trace, TracedStorage } from "./trace.ts";
 
 /** A leaf whose gradient the step leaves behind, in a storage that the program owns. */
 export interface LeftGrad {
@@ -169,14 +169,16 @@ export class Program {
 
   /** Takes the memory and binds the work to it, where that is not done. Throws OutOfMemoryError. */
   realise(): void {
+    const isNew = this.#replaceKept();
     if (
+      !isNew &&
       this.#replayer !== undefined &&
       this.#arenaVersion === this.#arena.version &&
       this.#relocations === this.device.relocations
     )
       return;
     const { device } = this;
-    if (!this.#isInPlace()) this.#built = this.#build();
+    if (isNew || !this.#isInPlace()) this.#built = this.#build();
     const { plan } = this;
     this.#slots = this.#arena.reserve(device, plan.slots);
     for (const { view } of this.ports.left) {
@@ -185,6 +187,16 @@ export class Program {
         this.#own.set(storage, device.allocate(storage.dtype, storage.size));
     }
     this.#bind();
+  }
+
+  /** Gives up the storages of gradients that somebody kept from the last replay, so that they stay what they are. */
+  #replaceKept(): boolean {
+    const kept = [...this.#own].filter(([, storage]) => storage.users > 1 + capturesOf(storage));
+    for (const [traced, storage] of kept) {
+      this.#own.delete(traced);
+      storage.release();
+    }
+    return kept.length > 0;
   }
 
   #bind(): void {

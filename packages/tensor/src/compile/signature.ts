@@ -1,28 +1,14 @@
 import { isGradEnabled } from "../autograd/gradMode.ts";
-import { idOf } from "./fingerprint.ts";
-import { isTensor, mapLeaves } from "./tree.ts";
+import { idOf, isTensor, textOf } from "./tree.ts";
 
 /** What two calls of a step must share to be served by one program, as text. */
 export function signatureOf(args: readonly unknown[]): string {
-  const parts = args.map((arg) =>
-    typeof arg === "number"
-      ? "scalar"
-      : mapLeaves(
-          arg,
-          ({ dtype, shape, requiresGrad, device }) =>
-            `tensor ${dtype}[${shape.join()}]${requiresGrad ? "g" : ""}@${idOf(device)}`,
-        ),
-  );
-  return JSON.stringify([isGradEnabled(), ...parts], (_, value) => {
-    if (value instanceof Map) return [...value];
-    if (typeof value === "function") return idOf(value);
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-    // Objects of a class are told apart by what they are, not by what is in them.
-    return isPlain(value) && !isTensor(value) ? value : idOf(value);
-  });
+  const parts = args.map((arg) => (typeof arg === "number" ? "scalar" : textOf(arg, tensorText)));
+  return [isGradEnabled(), ...parts].join("; ");
 }
 
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
+function tensorText(value: object): string | undefined {
+  if (!isTensor(value)) return undefined;
+  const { dtype, shape, requiresGrad, device } = value;
+  return `tensor ${dtype}[${shape.join()}]${requiresGrad ? "g" : ""}@${idOf(device)}`;
 }

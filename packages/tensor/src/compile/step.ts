@@ -1,8 +1,9 @@
 import type { Variable } from "../autograd/node.ts";
+import { full } from "../create.ts";
 import type { Device, View } from "../device/device.ts";
 import type { Storage } from "../device/storage.ts";
 import { CompileError, DeviceError } from "../errors.ts";
-import { currentScope, scope } from "../scope.ts";
+import { currentScope, openScope, scope } from "../scope.ts";
 import { show, sizeOf } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import type { Arena } from "./arena.ts";
@@ -11,7 +12,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { type LeftGrad, type Ports, Program } from "./program.ts";
 import { rewrite } from "./rewrite.ts";
 import { structureVersion } from "./structure.ts";
-import { Trace, TracedStorage, traced } from "./trace.ts";
+import { activeTrace, Trace, TracedStorage, traced } from "./trace.ts";
 import { isTensor, mapLeaves } from "./tree.ts";
 
 /** What the steps of one compiled function share. */
@@ -34,6 +35,7 @@ export class Step {
   #structure = structureVersion();
   /** The trace has computed the live values of a replay that did not come yet. */
   #isFresh = true;
+  #isDisposed = false;
 
   constructor(
     trace: Trace,
@@ -45,7 +47,7 @@ export class Step {
     this.#trace = trace;
     this.#ports = ports;
     this.#options = options;
-    this.#fingerprint = fingerprint(trace, ports);
+    this.#fingerprint = fingerprint(trace, ports, result, cleared);
     this.#result = result;
     this.#cleared = cleared;
   }
@@ -75,6 +77,8 @@ export class Step {
       Object.assign(live.values, values);
       live.compute = compute;
     });
+    trace.entryGrads.clear();
+    for (const [variable, entry] of other.#trace.entryGrads) trace.entryGrads.set(variable, entry);
     trace.generators.clear();
     for (const [generator, draws] of other.#trace.generators) trace.generators.set(generator, draws);
     this.#isFresh = true;
@@ -85,14 +89,16 @@ export class Step {
   async warmUp(): Promise<void> {
     const { program } = this;
     await program.device.warm(program.lowered);
-    program.realise();
+    if (!this.#isDisposed) program.realise();
   }
 
   run(args: readonly unknown[]): unknown {
     const { program } = this;
+    const leaves = leavesOf(args);
+    this.#check(leaves);
     program.realise();
+    this.#fill(leaves);
     this.#refresh();
-    this.#fill(args);
     program.replay();
     for (const variable of this.#cleared) setGrad(variable, undefined);
     for (const { variable, meta, view } of program.ports.left)
@@ -101,6 +107,7 @@ export class Step {
   }
 
   dispose(): void {
+    this.#isDisposed = true;
     this.#program?.dispose();
     this.#trace.release();
   }
@@ -117,16 +124,39 @@ export class Step {
     for (const [generator, draws] of generators) generator.count = draws.now + draws.advance;
   }
 
-  #fill(args: readonly unknown[]): void {
+  /** Throws, before anything has moved on, where arguments cannot be copied into their places. */
+  #check(leaves: readonly (Tensor | number)[]): void {
+    const { trace, ports } = this.program;
+    for (const [i, leaf] of leaves.entries()) {
+      if (typeof leaf === "number") continue;
+      leaf.checkAlive("compile");
+      const { storage } = leaf;
+      if (!trace.captured.has(storage)) continue;
+      // A copy from before the step is the same tensor only until the step changes it.
+      const changed = trace.runs.findIndex(({ op, inputs }) =>
+        op.mutates?.some((m) => inputs[m].storage === storage),
+      );
+      const place = ports.args[i];
+      const isReadLater =
+        ports.results.some((result) => result.storage === place) ||
+        trace.runs.some(({ inputs }, at) => at > changed && inputs.some((input) => input.storage === place));
+      if (changed >= 0 && isReadLater)
+        throw new CompileError(
+          "compile",
+          `argument tensor ${i} must not be one that the step changes in place, got ${show(leaf.shape)}. Pass a clone() of it, or take it from outside of the step alone.`,
+        );
+    }
+  }
+
+  #fill(leaves: readonly (Tensor | number)[]): void {
     const { program } = this;
-    leavesOf(args).forEach((leaf, i) => {
+    leaves.forEach((leaf, i) => {
       if (!program.isRead(i)) return;
       const storage = program.real(program.ports.args[i]);
       if (typeof leaf === "number") {
         program.device.upload(storage, Float32Array.of(leaf));
         return;
       }
-      leaf.checkAlive("compile");
       program.device.copy(leaf, { shape: leaf.shape, dtype: leaf.dtype, storage, offset: 0 });
     });
   }
@@ -159,10 +189,14 @@ export function traceStep(
   const leaves = leavesOf(args);
   const device = deviceOf(leaves);
   const places = leaves.map((leaf) => placeFor(leaf, device));
+  trace.device = device;
+  for (const { storage } of places) trace.args.add(storage);
   let next = 0;
   const place = (): Tensor => places[next++];
   const inner = args.map((arg) => (typeof arg === "number" ? place() : mapLeaves(arg, place)));
   let result: unknown;
+  // What the function returns has no values, and its record is of no use.
+  using _ = openScope();
   try {
     result = traced(trace, () =>
       scope(() => {
@@ -265,13 +299,21 @@ function placeFor(leaf: Tensor | number, device: Device | undefined): Tensor {
   if (typeof leaf !== "number") {
     leaf.checkAlive("compile");
     const place = new Tensor(leaf, new TracedStorage(leaf.device, leaf.dtype, leaf.size), 0);
-    place.requiresGrad = leaf.requiresGrad;
-    return place;
+    return place.asNewLeaf(leaf.requiresGrad);
   }
-  if (device === undefined)
-    throw new CompileError(
-      "compile",
-      "a number as argument needs a tensor beside it, which tells the device.",
-    );
+  if (device === undefined) throw noDevice();
   return new Tensor({ shape: [], dtype: "f32" }, new TracedStorage(device, "f32", 1), 0);
 }
+
+/** Arguments of a compiled function inside of another: numbers become scalars here too. */
+export function withScalars(args: readonly unknown[]): unknown[] {
+  const device = deviceOf(leavesOf(args)) ?? activeTrace()?.device;
+  return args.map((arg) => {
+    if (typeof arg !== "number") return arg;
+    if (device === undefined) throw noDevice();
+    return full(device, [], arg);
+  });
+}
+
+const noDevice = (): CompileError =>
+  new CompileError("compile", "a number as argument needs a tensor beside it, which tells the device.");

@@ -2,7 +2,7 @@ import type { Variable } from "../autograd/node.ts";
 import type { Device, View } from "../device/device.ts";
 import { Storage } from "../device/storage.ts";
 import { bytesPer, type DType } from "../dtype.ts";
-import { CompileError } from "../errors.ts";
+import { CompileError, DeviceError } from "../errors.ts";
 import type { Op } from "../ops/op.ts";
 import { type Generator, traceKeys } from "../random/generator.ts";
 import type { Tensor } from "../tensor.ts";
@@ -41,6 +41,11 @@ export interface Draws {
   now: number;
 }
 
+const captures = new WeakMap<Storage, number>();
+
+/** How many steps hold a storage. */
+export const capturesOf = (storage: Storage): number => captures.get(storage) ?? 0;
+
 /** What one run of a step function was seen to do. */
 export class Trace {
   readonly runs: Run[] = [];
@@ -51,6 +56,10 @@ export class Trace {
   /** Real storages that the step reads or writes; each is held once. */
   readonly captured = new Set<Storage>();
   device: Device | undefined;
+  /** What stands in the place of the arguments. */
+  readonly args = new Set<Storage>();
+  /** Real storages that were filled from the host while the step was traced. */
+  readonly #uploaded = new WeakSet<Storage>();
   /** The same as tensors: the handle that was there, and one of our own that holds the storage. */
   readonly #entryGrads = new Map<Variable, { grad: Tensor; held: Tensor } | undefined>();
 
@@ -59,8 +68,14 @@ export class Trace {
   }
 
   record<A>(op: Op<A>, inputs: readonly View[], outputs: readonly View[], attrs: A): void {
+    for (const i of op.mutates ?? []) this.#checkChange(op.name, inputs[i].storage);
     for (const { storage } of [...inputs, ...outputs]) {
       this.device ??= storage.device;
+      if (storage.device !== this.device)
+        throw new DeviceError(
+          op.name,
+          `all tensors of a compiled step must be on one device, got ${this.device.kind} and ${storage.device.kind}. Move one with await tensor.to(device).`,
+        );
       this.capture(storage);
     }
     this.runs.push({
@@ -75,6 +90,26 @@ export class Trace {
   capture(storage: Storage): void {
     if (storage instanceof TracedStorage || this.captured.has(storage)) return;
     this.captured.add(storage.retain());
+    captures.set(storage, capturesOf(storage) + 1);
+  }
+
+  /** Notes a storage that is filled while the step is traced, and not again. */
+  noteUpload(storage: Storage): void {
+    this.#uploaded.add(storage);
+  }
+
+  /** Throws where a change in place would be lost, or be there once too often at the next call. */
+  #checkChange(who: string, storage: Storage): void {
+    if (this.args.has(storage))
+      throw new CompileError(
+        who,
+        "an argument of a compiled step must stay as it is, got a change in place, which the caller's tensor would not see. Return the new value, or take the tensor from outside of the step.",
+      );
+    if (this.#uploaded.has(storage))
+      throw new CompileError(
+        who,
+        "a tensor that is made from host values inside a compiled step must stay as it is, got a change in place: it is made once, and not again at every call. Change a clone() of it, or make it outside of the step.",
+      );
   }
 
   /** Notes the gradient that a leaf had before the step touched it. */
@@ -100,7 +135,10 @@ export class Trace {
 
   /** Gives back what was captured. */
   release(): void {
-    for (const storage of this.captured) storage.release();
+    for (const storage of this.captured) {
+      captures.set(storage, capturesOf(storage) - 1);
+      storage.release();
+    }
     this.captured.clear();
   }
 }

@@ -1,6 +1,7 @@
 // A sum and its norm become one run of a compiled step, where that changes nothing.
 import {
   add,
+  clone,
   compile,
   copyInto,
   fromArray,
@@ -57,7 +58,8 @@ const apart: Record<string, Step> = {
     const twice = rmsNorm(reshape(weight, [1, 8]));
     return rmsNorm(h, reshape(twice, [8]));
   },
-  "the weight changes between": (x, y, weight) => {
+  "the weight changes between": (x, y, given) => {
+    const weight = clone(given);
     const h = add(x, y);
     noGrad(() => copyInto(weight, mul(rmsNorm(y), 1).reshape([6, 8]).sum(0)));
     return rmsNorm(h, weight);

@@ -2,6 +2,7 @@
 import {
   abs,
   add,
+  clone,
   compile,
   copyInto,
   type Device,
@@ -172,7 +173,8 @@ const cases: Record<string, Case> = {
     add: 1,
   },
   "a weight that changes between product and sum": {
-    step: (x, w, r) => {
+    step: (x, given, r) => {
+      const w = clone(given);
       const y = linear(x, w);
       noGrad(() => copyInto(w, tanh(w)));
       return [add(y, r), linear(x, w)];

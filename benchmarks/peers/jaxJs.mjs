@@ -1,5 +1,6 @@
 // jax-js on WebGPU: https://github.com/ekzhang/jax-js. A training step is one jitted function, as its guide advises.
 // What is chosen where there was a choice is the fastest that was found; see README.md beside this file.
+import { readFileSync } from "node:fs";
 import {
   blockUntilReady,
   defaultDevice,
@@ -11,6 +12,8 @@ import {
   tree,
   valueAndGrad,
 } from "@jax-js/jax";
+
+const { dependencies } = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8"));
 
 /** @returns {Promise<import("../src/peers.ts").Peer>} */
 export async function open(settle) {
@@ -76,7 +79,7 @@ export async function open(settle) {
 
   return {
     name: "jax-js",
-    version: "0.1.25",
+    version: dependencies["@jax-js/jax"],
 
     async matmul(a, b) {
       const [x, y] = [array(a), array(b)];

@@ -4,11 +4,12 @@ import {
   keep,
   ShapeError,
   scope,
+  structureChanged,
   type Tensor,
   ValueError,
   zeros,
 } from "@graft/tensor";
-import { apply, everyStep, type Op } from "@graft/tensor/op";
+import { apply, changesNothing, everyStep, isTracing, type Op } from "@graft/tensor/op";
 
 export interface KvCacheOptions {
   /**
@@ -85,17 +86,32 @@ export class KvCache implements Disposable {
       return needed;
     };
     const held = this.#roomFor(layer, count(), keys, [batch, ...head]);
-    const attrs = everyStep(() => ({ at: count() - added }));
+    const room = held.keys.shape[1];
+    const at = (): number => {
+      const needed = count();
+      if (needed > room)
+        throw new ShapeError(
+          "KvCache",
+          `there must be room for ${needed} positions when a compiled step is repeated, got ${room}. Make a cache with a capacity.`,
+        );
+      return needed - added;
+    };
+    const attrs = everyStep(() => ({ at: at() }), changesNothing);
     apply(appendOp, [held.keys, held.values, keys, values], attrs);
     return { ...held, count };
   }
 
   /** Counts the positions that were added to every layer. */
   advance(positions: number): void {
-    everyStep(() => {
-      this.#length += positions;
-      return {};
-    });
+    everyStep(
+      () => {
+        this.#length += positions;
+        return {};
+      },
+      () => {
+        this.#length -= positions;
+      },
+    );
   }
 
   /**
@@ -116,12 +132,18 @@ export class KvCache implements Disposable {
     const held = this.#layers[layer];
     const capacity = held?.keys.shape[1] ?? 0;
     if (held !== undefined && needed <= capacity) return held;
+    if (isTracing())
+      throw new ShapeError(
+        "KvCache",
+        `there must be room for ${needed} positions before a step is compiled, got ${capacity}. Give the cache a capacity and call reserve first.`,
+      );
     const room = this.#fixed ?? Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(needed)));
     const next = emptyLayer(device, [batch, room, ...head]);
     if (held !== undefined) {
       apply(appendOp, [next.keys, next.values, held.keys, held.values], { at: 0 });
       held.keys.dispose();
       held.values.dispose();
+      structureChanged();
     }
     this.#layers[layer] = next;
     return next;

@@ -1,5 +1,5 @@
 import { sizeOf, type Tensor } from "@graft/tensor";
-import { apply, everyStep, type Op } from "@graft/tensor/op";
+import { apply, changesNothing, everyStep, type Op } from "@graft/tensor/op";
 
 interface RowsAttrs {
   /** The first row; may change from step to step. */
@@ -42,6 +42,6 @@ const rowsOp: Op<RowsAttrs> = {
  * in each step of a compiled one, so that one program serves every length of a text.
  */
 export function rowsFrom(table: Tensor, start: () => number, count: number): Tensor {
-  const attrs = everyStep(() => ({ start: start(), count }));
+  const attrs = everyStep(() => ({ start: start(), count }), changesNothing);
   return apply(rowsOp, [table], attrs)[0];
 }

@@ -3,7 +3,7 @@ export { enableGrad, isGradEnabled, noGrad } from "./autograd/gradMode.ts";
 export { type BackwardOptions, grad } from "./autograd/tape.ts";
 
 export { type Compiled, type CompileOptions, compile } from "./compile/compile.ts";
-export { everyStep } from "./compile/live.ts";
+export { changesNothing, everyStep } from "./compile/live.ts";
 export type { PlanReport } from "./compile/program.ts";
 export { structureChanged } from "./compile/structure.ts";
 export {

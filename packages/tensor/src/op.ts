@@ -1,5 +1,6 @@
 // For packages that add ops of their own.
-export { everyStep } from "./compile/live.ts";
+export { changesNothing, everyStep } from "./compile/live.ts";
+export { isTracing } from "./compile/trace.ts";
 export { attentionBy } from "./ops/attention/attention.ts";
 export { composedAttention } from "./ops/attention/composed.ts";
 export type { AttentionClass } from "./ops/attention/tiles.ts";

@@ -1,5 +1,5 @@
 import { adamWStep, noGrad, type Tensor } from "@graft/tensor";
-import { everyStep } from "@graft/tensor/op";
+import { changesNothing, everyStep } from "@graft/tensor/op";
 import { momentsFor } from "./moments.ts";
 import {
   momentsOf,
@@ -52,16 +52,24 @@ export class AdamW extends Optimizer {
   override step({ gradientScale }: StepOptions = {}): void {
     const updates = this.updates();
     const { betas, eps } = this;
-    everyStep(() => ({ steps: ++this.steps }));
+    everyStep(
+      () => ({ steps: ++this.steps }),
+      () => {
+        this.steps--;
+      },
+    );
     noGrad(() => {
       for (const { group, names, parameters, gradients } of updates) {
-        const options = everyStep(() => ({
-          learningRate: group.learningRate ?? this.learningRate,
-          betas,
-          eps,
-          weightDecay: group.weightDecay ?? this.weightDecay,
-          step: this.steps,
-        }));
+        const options = everyStep(
+          () => ({
+            learningRate: group.learningRate ?? this.learningRate,
+            betas,
+            eps,
+            weightDecay: group.weightDecay ?? this.weightDecay,
+            step: this.steps,
+          }),
+          changesNothing,
+        );
         const [first, second] = [this.#first, this.#second].map((moments) => momentsOf(moments, names));
         adamWStep(parameters, gradients, first, second, options, gradientScale);
       }

@@ -1,5 +1,5 @@
 import { noGrad, sgdStep, type Tensor } from "@graft/tensor";
-import { everyStep } from "@graft/tensor/op";
+import { changesNothing, everyStep } from "@graft/tensor/op";
 import { momentsFor } from "./moments.ts";
 import {
   momentsOf,
@@ -52,17 +52,25 @@ export class SGD extends Optimizer {
   override step({ gradientScale }: StepOptions = {}): void {
     const updates = this.updates();
     const { momentum, dampening, nesterov } = this;
-    everyStep(() => ({ steps: ++this.steps }));
+    everyStep(
+      () => ({ steps: ++this.steps }),
+      () => {
+        this.steps--;
+      },
+    );
     noGrad(() => {
       for (const { group, names, parameters, gradients } of updates) {
-        const options = everyStep(() => ({
-          learningRate: group.learningRate ?? this.learningRate,
-          momentum,
-          dampening,
-          weightDecay: group.weightDecay ?? this.weightDecay,
-          nesterov,
-          first: this.steps === 1,
-        }));
+        const options = everyStep(
+          () => ({
+            learningRate: group.learningRate ?? this.learningRate,
+            momentum,
+            dampening,
+            weightDecay: group.weightDecay ?? this.weightDecay,
+            nesterov,
+            first: this.steps === 1,
+          }),
+          changesNothing,
+        );
         const velocity = momentum === 0 ? undefined : momentsOf(this.#velocity, names);
         sgdStep(parameters, gradients, velocity, options, gradientScale);
       }

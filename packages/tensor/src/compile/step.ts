@@ -33,7 +33,7 @@ export class Step {
   readonly #cleared: readonly Variable[];
   readonly #fingerprint: string;
   #structure = structureVersion();
-  /** The trace has computed the live values of a replay that did not come yet. */
+  /** The trace has computed the live values of a replay that did not come yet, and some were not taken back. */
   #isFresh = true;
   #isDisposed = false;
 
@@ -73,9 +73,9 @@ export class Step {
     this.#structure = other.#structure;
     const trace = this.#trace;
     trace.lives.forEach((live, i) => {
-      const { values, compute } = other.#trace.lives[i];
+      const { values, compute, undo } = other.#trace.lives[i];
       Object.assign(live.values, values);
-      live.compute = compute;
+      Object.assign(live, { compute, undo });
     });
     trace.entryGrads.clear();
     for (const [variable, entry] of other.#trace.entryGrads) trace.entryGrads.set(variable, entry);
@@ -115,12 +115,11 @@ export class Step {
   /** Computes again what changes from step to step. */
   #refresh(): void {
     const { lives, generators } = this.#trace;
-    if (this.#isFresh) {
-      this.#isFresh = false;
-      return;
-    }
+    const isFresh = this.#isFresh;
+    this.#isFresh = false;
     for (const [generator, draws] of generators) draws.now = generator.count;
-    for (const { values, compute } of lives) Object.assign(values, compute());
+    for (const { values, compute, undo } of lives)
+      if (!isFresh || undo !== undefined) Object.assign(values, compute());
     for (const [generator, draws] of generators) generator.count = draws.now + draws.advance;
   }
 

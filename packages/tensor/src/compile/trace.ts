@@ -6,7 +6,7 @@ import { CompileError, DeviceError } from "../errors.ts";
 import type { Op } from "../ops/op.ts";
 import { type Generator, traceKeys } from "../random/generator.ts";
 import type { Tensor } from "../tensor.ts";
-import { hearLive, type Live } from "./live.ts";
+import { changesNothing, hear, hearLive, type Live } from "./live.ts";
 
 /** A storage that does not exist: the place of a value in a step that is being traced. */
 export class TracedStorage extends Storage {
@@ -150,7 +150,13 @@ let active: Trace | undefined;
 /** The step that is being traced, if one is. */
 export const activeTrace = (): Trace | undefined => active;
 
-/** Runs `fn` and sees what it would do, on storages that do not exist. */
+/** Whether a step is being traced: tensors that are made now have no values, and are gone with the step. */
+export const isTracing = (): boolean => active !== undefined;
+
+/**
+ * Runs `fn` and sees what it would do, on storages that do not exist. Generators stand afterwards where they stood, and counters of
+ * `everyStep` too where it was told how.
+ */
 export function traced<T>(trace: Trace, fn: () => T): T {
   const before = active;
   active = trace;
@@ -163,18 +169,22 @@ export function traced<T>(trace: Trace, fn: () => T): T {
     const { base } = draws;
     const own = draws;
     const values: [number, number] = [key[0], key[1]];
-    trace.lives.push({ values, compute: () => generator.keyAt(own.now + count - base) });
+    const compute = () => generator.keyAt(own.now + count - base);
+    hear({ values, compute, undo: changesNothing });
     return values;
   };
   try {
-    const result = hearLive(
+    return hearLive(
       (live) => trace.lives.push(live),
       () => traceKeys(onKey, fn),
     );
-    for (const [generator, draws] of trace.generators) draws.advance = generator.count - draws.base;
-    return result;
   } finally {
     active = before;
+    for (const { undo } of [...trace.lives].reverse()) undo?.();
+    for (const [generator, draws] of trace.generators) {
+      draws.advance = generator.count - draws.base;
+      generator.count = draws.base;
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { everyStep, isLive } from "../compile/live.ts";
+import { changesNothing, everyStep, isLive } from "../compile/live.ts";
 import { ShapeError, ValueError } from "../errors.ts";
 import { sameShape, show, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -171,7 +171,7 @@ function ropeGradient({ inputs, dys, attrs, needs }: GradientContext<RopeAttrs>)
 
 function turnedBack(attrs: RopeAttrs): RopeAttrs {
   const back = (): RopeAttrs => ({ ...attrs, sign: attrs.sign === 1 ? -1 : 1 });
-  return isLive(attrs) ? everyStep(back) : back();
+  return isLive(attrs) ? everyStep(back, changesNothing) : back();
 }
 
 function checkTables(x: Meta, tables: readonly Meta[], attrs: RopeAttrs): void {
@@ -233,5 +233,9 @@ export function ropeTogether(
     heads: layout === "bthd",
     start: typeof start === "function" ? start() : start,
   });
-  return apply(ropeOp, [...xs, cos, sin], typeof start === "function" ? everyStep(attrsNow) : attrsNow());
+  return apply(
+    ropeOp,
+    [...xs, cos, sin],
+    typeof start === "function" ? everyStep(attrsNow, changesNothing) : attrsNow(),
+  );
 }

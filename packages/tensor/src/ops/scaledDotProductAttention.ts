@@ -1,4 +1,4 @@
-import { everyStep } from "../compile/live.ts";
+import { changesNothing, everyStep } from "../compile/live.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
 import { scope } from "../scope.ts";
 import { show } from "../shape.ts";
@@ -56,7 +56,7 @@ export function scaledDotProductAttention(
     window: window ?? Infinity,
     keys: typeof keys === "function" ? keys() : (keys ?? all),
   });
-  const attrs = typeof keys === "function" ? everyStep(attrsNow) : attrsNow();
+  const attrs = typeof keys === "function" ? everyStep(attrsNow, changesNothing) : attrsNow();
   const inputs = segments === undefined ? [q, k, v] : [q, k, v, segments];
   if (mask === undefined) return scope(() => apply(attentionOp, inputs, attrs)[0]);
   checkMask(mask, [q.shape[0], sizes(q, layout)[1], sizes(q, layout)[2], all]);

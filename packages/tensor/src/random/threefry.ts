@@ -1,4 +1,4 @@
-import { everyStep, isLive } from "../compile/live.ts";
+import { changesNothing, everyStep, isLive } from "../compile/live.ts";
 
 /** A key of the counter-based generator: two 32-bit words, as JAX's raw keys. */
 export type Key = readonly [number, number];
@@ -38,5 +38,5 @@ export function keyOf(seed: number): Key {
 export function foldIn(key: Key, data: number): Key {
   const [high, low] = keyOf(data);
   const fold = () => threefry(key, high, low);
-  return isLive(key) ? everyStep(fold) : fold();
+  return isLive(key) ? everyStep(fold, changesNothing) : fold();
 }

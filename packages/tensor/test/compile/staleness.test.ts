@@ -1,8 +1,11 @@
 import {
   add,
   compile,
+  dropout,
   everyStep,
+  foldIn,
   fromArray,
+  Generator,
   keep,
   linearCrossEntropy,
   mul,
@@ -164,6 +167,46 @@ describe.each(all)("what a compiled step remembers on $name", (device) => {
     expect(step.traces).toBe(1);
     for (const grad of kept) grad?.dispose();
     step.dispose();
+  });
+
+  test("warmUp and plan leave generators, counters and numbers of the next step as they are", async () => {
+    using _ = openScope();
+    const run = async (isCompiled: boolean): Promise<unknown> => {
+      const generator = new Generator(4);
+      const state = { steps: 0 };
+      const body = (a: Tensor): Tensor => {
+        everyStep(
+          () => ({ steps: ++state.steps }),
+          () => {
+            state.steps--;
+          },
+        );
+        return sum(dropout(a, 0.5, foldIn(generator.next(), 7)));
+      };
+      const step = compile(body, { fuse: false });
+      const [short, long] = [24, 48].map((n) => make(Array.from({ length: n }, (__, i) => i + 1)));
+      if (isCompiled) {
+        step.plan(long);
+        await step.warmUp(short);
+        await step.warmUp(long);
+        expect([generator.count, state.steps]).toEqual([0, 0]);
+        const failing = compile((a: Tensor): Tensor => {
+          body(a);
+          throw new RangeError("no");
+        });
+        expect(() => failing(short)).toThrow("no");
+        expect([generator.count, state.steps]).toEqual([0, 0]);
+      }
+      const seen: unknown[] = [];
+      for (const x of [long, short, short, long, short]) {
+        seen.push(await (isCompiled ? step : body)(x).item(), generator.count, state.steps);
+      }
+      step.dispose();
+      return seen;
+    };
+    const eager = await run(false);
+    expect(new Set(eager as unknown[]).size).toBeGreaterThan(8);
+    expect(await run(true)).toEqual(eager);
   });
 
   test("nothing, once all is disposed, with or without a scope", async () => {

@@ -60,7 +60,7 @@ const functions: Record<
   layerNorm: { fn: (x, weight, bias) => layerNorm(x, weight, bias), shapes: [[3, 5], [5], [5]] },
   "layerNorm without weight": { fn: (x) => layerNorm(x), shapes: [[3, 5]] },
   rope: {
-    fn: rope,
+    fn: (x, cos, sin) => rope(x, cos, sin),
     shapes: [
       [2, 3, 4],
       [3, 2],

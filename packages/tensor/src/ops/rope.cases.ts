@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { zeros } from "../create.ts";
+import { scope } from "../scope.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { seeds, shapes } from "../testing/arbitraries.ts";
@@ -30,7 +31,7 @@ const sample = (
     inputOf([seq, half], seed, { lane: 1 }),
     inputOf([seq, half], seed, { lane: 2 }),
   ],
-  call: rope,
+  call: (x, cos, sin) => rope(x, cos, sin),
   magnitude,
   why: `[${[...lead, seq, 2 * half]}] ${dtype ?? ""}${kind}, seed ${seed}`,
 });
@@ -99,7 +100,7 @@ export const ropeCases: OpCases = {
 const both = (batch: number, seq: number, heads: number, kvHeads: number, half: number, seed = 1): Sample => {
   const inRow = (xs: readonly Tensor[]): Tensor => concat(xs.map((x) => reshape(x, [x.size])));
   const call = (q: Tensor, k: Tensor, cos: Tensor, sin: Tensor): Tensor =>
-    inRow(ropeTogether([q, k], cos, sin, { layout: "bthd" }));
+    scope(() => inRow(ropeTogether([q, k], cos, sin, { layout: "bthd" })));
   return {
     inputs: [
       inputOf([batch, seq, heads, 2 * half], seed),

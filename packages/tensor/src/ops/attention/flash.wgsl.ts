@@ -189,7 +189,7 @@ export function keyGradientKernel(
   const q: Lines = { name: "q", start: "q0", first: "col0" };
   const column = (c: number) => `col0 + ${engine.column(c)}`;
   const sees = (r: number, c: number) =>
-    `${column(c)} < P.queries && sees(first + i32(${column(c)}), i32(row0 + ${engine.row(r)}))${shared.segmented ? ` && seg${r} == other${c}` : ""}`;
+    `(${column(c)} < P.queries) & sees(first + i32(${column(c)}), i32(row0 + ${engine.row(r)}))${shared.segmented ? ` & (seg${r} == other${c})` : ""}`;
   return {
     key: `dkv${engine.key}d${plan.headDim}${shared.key}`,
     over: "group",
@@ -265,7 +265,7 @@ function masked(segmented: boolean, { mine, others, row, column }: Engine): stri
         each(
           others,
           (c) =>
-            `s${r}_${c} = select(${MASKED}, s${r}_${c} * P.scale, sees(first + i32(row0 + ${row(r)}), i32(col0 + ${column(c)}))${segmented ? ` && seg${r} == other${c}` : ""});`,
+            `s${r}_${c} = select(${MASKED}, s${r}_${c} * P.scale, sees(first + i32(row0 + ${row(r)}), i32(col0 + ${column(c)}))${segmented ? ` & (seg${r} == other${c})` : ""});`,
         ),
       "\n    ",
     )}`;
@@ -355,7 +355,8 @@ export function strideParams(name: string, { batch, head, row }: Strides, unit: 
 /** `sees(position, key)`, and `segment(batch, position)` where there are segments. */
 export function visibility(segmented: boolean): string {
   return `fn sees(position: i32, key: i32) -> bool {
-  return key <= min(position + P.ahead, i32(P.keys) - 1) && key >= position - P.behind;
+  // "&" and not "&&" for all of these conditions: a branch for each score takes SwiftShader minutes to compile.
+  return (key <= min(position + P.ahead, i32(P.keys) - 1)) & (key >= position - P.behind);
 }${
     segmented
       ? "\nfn segment(batch: u32, position: i32) -> i32 { return segments_at(batch * P.segments_row + u32(clamp(position, 0, i32(P.keys) - 1))); }"

@@ -122,7 +122,8 @@ async function run(
             else if (!isFixed(one)) changers[op](one, disturbed(other));
           }
         });
-        const loss = mean(tanh(matmul(values[values.length - 1], weight)));
+        const product = disturbed(matmul(disturbed(values[values.length - 1]), weight));
+        const loss = mean(disturbed(mul(product, product)));
         const [gradient] = grad(loss, [weight]);
         return [...results.map((i) => values[i % values.length]), gradient].map((value) => add(value, 0));
       });

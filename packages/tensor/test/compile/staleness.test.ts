@@ -1,5 +1,6 @@
 import {
   add,
+  changesNothing,
   compile,
   dropout,
   everyStep,
@@ -8,6 +9,7 @@ import {
   Generator,
   keep,
   linearCrossEntropy,
+  matmul,
   mul,
   noGrad,
   openScope,
@@ -15,6 +17,7 @@ import {
   sum,
   type Tensor,
 } from "@graft/tensor";
+import { apply, e, pointwise } from "@graft/tensor/op";
 import { testDevices } from "@graft/tensor/testing";
 import { describe, expect, test } from "vitest";
 
@@ -167,6 +170,30 @@ describe.each(all)("what a compiled step remembers on $name", (device) => {
     expect(step.traces).toBe(1);
     for (const grad of kept) grad?.dispose();
     step.dispose();
+  });
+
+  test("params of pointwise ops may change from step to step", async () => {
+    using _ = openScope();
+    const times = pointwise({ name: "times", inputs: ["x"], body: ([x], param) => e.mul(x, param("k")) });
+    const w = fromArray(device, [1, 0, 0, 1], [2, 2]);
+    for (const fuse of [false, true]) {
+      let factor = 0;
+      const step = compile(
+        (a: Tensor) => {
+          const k = everyStep(() => ({ k: factor }), changesNothing);
+          const product = apply(times, [matmul(a, w)], k)[0];
+          return [product, add(apply(times, [a], k)[0], 1)];
+        },
+        { fuse },
+      );
+      for (const value of [1, 2, 3]) {
+        factor = value;
+        const [product, sum1] = step(fromArray(device, [1, 2], [1, 2]));
+        expect(await product.toArray()).toEqual(Float32Array.of(value, 2 * value));
+        expect(await sum1.toArray()).toEqual(Float32Array.of(value + 1, 2 * value + 1));
+      }
+      step.dispose();
+    }
   });
 
   test("warmUp and plan leave generators, counters and numbers of the next step as they are", async () => {

@@ -1,4 +1,5 @@
 import type { Pass } from "../../compile/links.ts";
+import { isLive } from "../../compile/live.ts";
 import type { Run } from "../../compile/trace.ts";
 import { TracedStorage } from "../../compile/trace.ts";
 import type { View } from "../../device/device.ts";
@@ -233,6 +234,7 @@ const sameView = (a: View, b: View): boolean =>
 function scaleOf({ op: { formula }, attrs, inputs, outputs }: Run): number | undefined {
   if (formula?.kind !== "call" || formula.fn !== "mul" || inputs.length !== 1 || outputs.length !== 1)
     return undefined;
+  if (isLive(attrs as Params)) return undefined; // formulas have params only
   if (outputs[0].dtype !== inputs[0].dtype) return undefined;
   const [x, y] = formula.args;
   const factor = x.kind === "input" ? y : y.kind === "input" ? x : undefined;

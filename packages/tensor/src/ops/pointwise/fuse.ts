@@ -1,4 +1,5 @@
 import { Links, type Pass } from "../../compile/links.ts";
+import { isLive } from "../../compile/live.ts";
 import type { Run } from "../../compile/trace.ts";
 import type { View } from "../../device/device.ts";
 import { type DType, isFloat } from "../../dtype.ts";
@@ -47,9 +48,10 @@ export const fusePointwise: Pass = (runs, leaving) => {
   return result;
 };
 
-function isFusible({ op, inputs, outputs: [out] }: Run): boolean {
+function isFusible({ op, attrs, inputs, outputs: [out] }: Run): boolean {
   return (
     op.formula !== undefined &&
+    !isLive(attrs as Params) && // formulas have params only
     out.dtype === "f32" &&
     sizeOf(out.shape) > 0 &&
     inputs.every(({ dtype }) => dtype === "bool" || isFloat(dtype))

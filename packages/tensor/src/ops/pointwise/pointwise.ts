@@ -1,9 +1,10 @@
+import { isLive } from "../../compile/live.ts";
 import type { View } from "../../device/device.ts";
 import { computeType, type DType, isFloat, type TypedArray } from "../../dtype.ts";
 import { DTypeError, ShapeError } from "../../errors.ts";
 import { broadcastShapes, broadcastStrides, collapse, show, sizeOf } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
-import type { Kernel } from "../kernel.ts";
+import type { Kernel, Param } from "../kernel.ts";
 import { apply, type CpuArray, type Meta, type Op } from "../op.ts";
 import { differentiate } from "./derivative.ts";
 import { type Expr, e, inputsOf, substitute, textOf } from "./expr.ts";
@@ -314,9 +315,12 @@ export function pointwiseKernel(
   );
   const strided = views.map((_, k) => k).filter((k) => kinds[k] === "strided");
   const type = numberType(views);
-  const wgslParams: [string, "u32" | "i32" | "f32", number][] = Object.entries(params).map(
-    ([name, value]) => [name, type, value],
-  );
+  const live = isLive(params);
+  const wgslParams: Param[] = Object.entries(params).map(([name, value]) => [
+    name,
+    type,
+    live ? () => params[name] : value,
+  ]);
   if (strided.length > 0) {
     for (const [axis, dim] of walk.shape.entries()) wgslParams.push([`d${axis}`, "u32", dim]);
     for (const k of strided)

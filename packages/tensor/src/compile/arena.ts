@@ -11,7 +11,7 @@ export class Arena {
   /** Rises when a buffer was replaced by a larger one. */
   version = 0;
 
-  /** A storage for each slot, in their order. Throws OutOfMemoryError, and then holds what it held before. */
+  /** A storage for each slot, in their order. Throws OutOfMemoryError, and then holds at most what it held before. */
   reserve(device: Device, slots: readonly Slot[]): Storage[] {
     const free = [...this.#storages];
     const found: (Storage | undefined)[] = slots.map(() => undefined);

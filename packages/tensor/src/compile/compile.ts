@@ -24,7 +24,7 @@ export type Arguments<A extends readonly unknown[]> = { [K in keyof A]: Argument
 /** A step that is traced once for each signature and then replayed. */
 export interface Compiled<A extends readonly unknown[], R> {
   (...args: Arguments<A>): R;
-  /** Traces and plans for these arguments and builds all pipelines at once, without running the step. */
+  /** Traces and plans for these arguments, takes the memory and builds all pipelines at once, without running the step. */
   warmUp(...args: Arguments<A>): Promise<void>;
   /** What the step will take for these arguments, before anything runs and without taking memory for it. */
   plan(...args: Arguments<A>): PlanReport;
@@ -41,17 +41,20 @@ type Untyped = (...args: unknown[]) => unknown;
 /**
  * Makes a step (a forward pass, or a whole training step with backward and optimiser) cheap to repeat. `fn` is run once for each
  * signature with tensors that have no values; the ops that it calls become a program whose memory is planned and whose dispatches
- * are frozen, and each call replays it: nothing is allocated, compiled or waited for.
+ * are frozen, and each call replays it: nothing but its results is allocated, and nothing compiled or waited for.
  *
- * The signature is the shapes and types of the tensor arguments and all other arguments; numbers in the place of tensors become scalars that may
- * change from call to call. Tensors that `fn` takes from outside (parameters, moments) are used where they are and change in place. Host code of `fn` does not
- * run at a replay: what must change from step to step are arguments, `everyStep` values (an optimiser's learning rate and step number) and the
- * keys of generators. A layer that is replaced, frozen, merged or switched to evaluation is noticed, and the step is traced again.
+ * The signature is the shapes, types and devices of the tensor arguments, whether they require a gradient, and all other arguments, by
+ * content (functions and objects of classes by identity). Numbers that are arguments themselves become scalar tensors that may change from
+ * call to call; those in objects and arrays are constants. Tensor arguments are copied in, so `fn` may not change them. Tensors that `fn`
+ * takes from outside (parameters, moments) are used where they are and change in place. Host code of `fn` does not run at a replay: what
+ * must change from step to step are arguments, `everyStep` values (an optimiser's learning rate and step number) and the keys of
+ * generators. A layer that is replaced, frozen, merged or switched to evaluation is noticed, and the step is traced again.
  *
- * Results are new tensors without history, owned by the caller's scope. Gradients that `fn` leaves in `.grad` are left there at every call.
+ * Results are new tensors without history, owned by the caller's scope; a tensor from outside is returned as another handle of the same
+ * values. Gradients that `fn` leaves in `.grad` are left there at every call.
  *
- * @param fn - synchronous; takes tensors (alone or in arrays, maps and plain objects) and constants
- * @throws CompileError where `fn` is asynchronous or reads values (`item()`)
+ * @param fn - synchronous; takes tensors (alone or in arrays, sets, maps and plain objects) and constants
+ * @throws CompileError where `fn` is asynchronous, reads values (`item()`), or changes an argument or what it makes from host values in place
  */
 export function compile<A extends readonly unknown[], R>(
   fn: (...args: A) => R,

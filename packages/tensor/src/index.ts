@@ -49,6 +49,8 @@ export {
   wordsOfBytes,
 } from "./formats/packed/packed.ts";
 export * from "./ops/index.ts";
+export type { TileChoice, TileClass, TileRecord } from "./ops/matmul/record.ts";
+export { type TuneOptions, tuneTiles } from "./ops/matmul/tune.ts";
 export { Profile, type ProfileOptions, profile, type Timing } from "./profile/profile.ts";
 export type { ProfileRow, Roofline } from "./profile/record.ts";
 export type { TraceEvent, TraceFile } from "./profile/trace.ts";

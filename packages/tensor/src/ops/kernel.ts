@@ -1,5 +1,6 @@
 import type { View } from "../device/device.ts";
 import type { DType } from "../dtype.ts";
+import type { TileRecord } from "./matmul/record.ts";
 
 /** What a kernel generator may know of the adapter. Nothing here is required: every op also has a version without. */
 export interface GpuInfo {
@@ -9,6 +10,8 @@ export interface GpuInfo {
   /** Whether the adapter computes on the CPU, where a load costs more than arithmetic and memory of a workgroup saves nothing. */
   readonly software: boolean;
   readonly shaderF16: boolean;
+  /** Kernels of products that were measured on this machine and are used in place of the shipped table's. Default: none. */
+  readonly tiles?: TileRecord;
   /** A buffer that lives until the op's last kernel. */
   scratch(dtype: DType, size: number): View;
   /** A u32 buffer with these words, to be read only. The same words give the same place in the same buffer. */

@@ -4,6 +4,7 @@ import { DeviceError, DeviceLostError, DTypeError, internal, OutOfMemoryError } 
 import { copyOp } from "../../ops/copyInto.ts";
 import { flopsOf } from "../../ops/flops.ts";
 import type { GpuInfo, Kernel } from "../../ops/kernel.ts";
+import type { TileRecord } from "../../ops/matmul/record.ts";
 import type { Op } from "../../ops/op.ts";
 import { sizeOf } from "../../shape.ts";
 import type { Counters, Device, Lowered, MemoryInfo, Replayer, View } from "../device.ts";
@@ -41,6 +42,11 @@ export interface GpuOptions {
    * draw in between, 48 or 64 MiB.
    */
   flush?: FlushPolicy;
+  /**
+   * Which kernels compute matrix products, as `tuneTiles` measured on this adapter. `device.info.tiles` tells it again. Default: the shipped
+   * table's. The same record gives the same bits. ValueError for what is no record, or another adapter's.
+   */
+  tiles?: TileRecord;
 }
 
 /** Alignment of the parts of a joined buffer, in bytes: of a vec4 of f32. */
@@ -109,6 +115,7 @@ export class GpuDevice implements Device {
       subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
       software: isFallbackAdapter,
       shaderF16: gpu.features.has("shader-f16"),
+      tiles: options.tiles,
       scratch: (dtype, size) => {
         const storage = this.#take(dtype, size);
         this.#scratch.push(storage);

@@ -1,4 +1,5 @@
 import { DeviceError } from "../../errors.ts";
+import { tileRecord } from "../../ops/matmul/record.ts";
 import { GpuDevice, type GpuOptions } from "./gpuDevice.ts";
 
 /** Features that Graft uses where the adapter has them; none is required. */
@@ -14,6 +15,7 @@ export async function openOn(
   options: GpuOptions = {},
   language: ReadonlySet<string> = new Set(),
 ): Promise<GpuDevice> {
+  const tiles = options.tiles === undefined ? undefined : tileRecord("openWebGpu", options.tiles, name);
   const features = (options.features ?? useful).filter((feature) => adapter.features.has(feature));
   const limits =
     options.limits === "default"
@@ -27,7 +29,7 @@ export async function openOn(
     requiredLimits: limits,
   }); // names checked by `has`
   const immediates = options.immediates !== false && hasImmediates(device, language);
-  return new GpuDevice(device, name, { ...options, immediates }, adapter.info);
+  return new GpuDevice(device, name, { ...options, immediates, tiles }, adapter.info);
 }
 
 /** Whether kernels can get their params with the dispatch instead of through a buffer. */

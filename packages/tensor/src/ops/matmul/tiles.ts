@@ -6,12 +6,12 @@ import { batchFrame, type Form, type Frame } from "./frame.ts";
 import type { Along } from "./operand.ts";
 import type { MatmulPlan } from "./plan.ts";
 import { isPacked, type Source } from "./reader.ts";
+import { choiceOf, type TileClass } from "./record.ts";
 import { SPLIT_COLUMNS, splitKernel } from "./split.wgsl.ts";
 import { PLAIN_SIDE, tiledKernel } from "./tiled.wgsl.ts";
 import { workgroupKernel } from "./workgroup.wgsl.ts";
 
-/** The ways to compute a product on a GPU device; "plain" is the readable one that takes everything everywhere. */
-export type TileClass = "plain" | "broadcast" | "workgroup" | "split";
+export type { TileClass } from "./record.ts";
 
 /** What the choice of tiles asks of a product. */
 export interface Extent {
@@ -122,14 +122,19 @@ const table: readonly Tile[] = [
   },
 ];
 
-/** The classes that can compute a product on an adapter, the chosen one first. `work`: of its whole dispatch. */
+/**
+ * The classes that can compute a product on an adapter, the chosen one first: what the device's record says, else what the table says. Small
+ * products are the table's alone. `work`: of its whole dispatch.
+ */
 export function tilesFor(extent: Extent, gpu: GpuInfo, work = workOf(extent)): TileClass[] {
   const able = table.filter((tile) => tile.takes(extent, gpu));
+  const measured = work < SMALL ? undefined : choiceOf(gpu.tiles, extent);
+  const recorded = able.filter(({ name }) => name === measured);
   const chosen = able.filter((tile) => tile.suits(work, gpu));
-  return [...new Set([...chosen, ...able])].map(({ name }) => name);
+  return [...new Set([...recorded, ...chosen, ...able])].map(({ name }) => name);
 }
 
-/** The tiles that the table chooses, or `forced` where those can compute the product. */
+/** The tiles that the record or the table chooses, or `forced` where those can compute the product. */
 export function tileFor(extent: Extent, gpu: GpuInfo, forced?: TileClass, work?: number): Tile {
   const able = tilesFor(extent, gpu, work);
   const name = forced !== undefined && able.includes(forced) ? forced : able[0];
@@ -162,7 +167,7 @@ const swappedPlan = (plan: MatmulPlan): MatmulPlan => ({
   bCol: plan.aRow,
 });
 
-/** The kernel of a product of tensors or packed matrices, by the class that the table chooses, or by `forced` where that can compute it. */
+/** The kernel of a product of tensors or packed matrices, by the class that the record or the table chooses, or by `forced` where that can compute it. */
 export function matmulKernel(
   plan: MatmulPlan,
   a: Source,

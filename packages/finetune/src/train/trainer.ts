@@ -142,7 +142,6 @@ export async function train(
   };
 
   const prepare = async ({ optimizer, step }: Run, t: number): Promise<void> => {
-    // Before tracing, which computes the numbers of the first replay.
     optimizer.learningRate = options.learningRate * factor(t);
     await step.warmUp(given.at(t));
   };
